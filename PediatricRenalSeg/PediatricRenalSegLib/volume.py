@@ -1,9 +1,12 @@
 """Reading CT volumes and carrying their geometry.
 
-Arrays are ``(z, y, x)``; physical space is LPS millimetres.
+Arrays are ``(z, y, x)``; physical space is LPS millimetres: x grows toward the patient's Left, y toward
+Posterior, z toward Superior.
 """
 
 from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +18,11 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class CTVolume:
-    """A checked CT: the image exactly as it lies on its input grid, any orientation."""
+    """A checked CT: the image exactly as it lies on its input grid, any orientation.
+
+    A scan with a tilted gantry has no orthogonal grid of its own; for it the CT is the upright grid it
+    was resampled to while reading, and ``source`` says so.
+    """
 
     image: sitk.Image
     """3D, int16 or float32 Hounsfield units."""
@@ -27,9 +34,9 @@ class CTVolume:
 
         Returns the array ``(z, y, x)`` with x toward the patient's Left, y toward Posterior and z toward
         Superior (axes permuted and flipped only: no interpolation), and the spacing ``(z, y, x)`` in mm.
+        An oblique grid goes to the nearest axial order.
         """
-        oriented = sitk.DICOMOrient(self.image, "LPS")
-        return sitk.GetArrayFromImage(oriented), oriented.GetSpacing()[::-1]
+        return _axial(self.image)
 
 
 @dataclass(frozen=True)
@@ -41,15 +48,63 @@ class LabelVolume:
 
     @classmethod
     def from_axial(cls, array: np.ndarray, ct: CTVolume) -> "LabelVolume":
-        """Bring a canonical axial array ``(z, y, x)`` back to the input grid, voxel by voxel."""
-        oriented = sitk.DICOMOrient(ct.image, "LPS")
-        labels = sitk.GetImageFromArray(array.astype(np.uint8))
-        labels.CopyInformation(oriented)
-        back = sitk.DICOMOrient(labels, sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(ct.image.GetDirection()))
-        back.CopyInformation(ct.image)
-        return cls(back)
+        """Bring a canonical axial array ``(z, y, x)`` back to the input grid, voxel by voxel.
+
+        Raises ``ValueError`` when the array does not have the shape of ``ct.axial()``.
+        """
+        order, flips = _axial_order(ct.image)
+        grid_shape = ct.image.GetSize()[::-1]
+        axial_shape = tuple(grid_shape[axis] for axis in order)
+        if array.shape != axial_shape:
+            raise ValueError(f"labels of shape {array.shape} do not fit the axial CT of shape {axial_shape}")
+        on_grid = array[flips].transpose(np.argsort(order))
+        labels = sitk.GetImageFromArray(on_grid.astype(np.uint8, order="C"))
+        labels.CopyInformation(ct.image)
+        return cls(labels)
 
     def axial(self) -> tuple[np.ndarray, tuple[float, float, float]]:
         """As ``CTVolume.axial``."""
-        oriented = sitk.DICOMOrient(self.image, "LPS")
-        return sitk.GetArrayFromImage(oriented), oriented.GetSpacing()[::-1]
+        return _axial(self.image)
+
+
+def read_ct(path: str | Path) -> CTVolume:
+    """Read and check a CT: a DICOM folder or file, NIfTI, NRRD or MetaImage (MHA, MHD).
+
+    A folder is searched recursively and its axial CT series with most slices is taken; a file of a DICOM
+    series stands for the whole series in its folder. Any orientation, oblique grids and anisotropic
+    spacing are kept as they are; values below -1024 HU (padding) too.
+
+    Raises ``InputError`` for everything that is not a complete, regular CT of a body.
+    """
+    # The readers build on the types above, and bring pydicom with them: they are loaded on first use.
+    from PediatricRenalSegLib.reading import read_checked
+
+    return read_checked(Path(path))
+
+
+def _axial(image: sitk.Image) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Canonical axial copy ``(z, y, x)`` of a 3D image, and its spacing ``(z, y, x)`` in mm."""
+    order, flips = _axial_order(image)
+    array = sitk.GetArrayViewFromImage(image).transpose(order)[flips]
+    spacing = image.GetSpacing()[::-1]
+    return np.array(array, order="C"), tuple(spacing[axis] for axis in order)
+
+
+def _axial_order(image: sitk.Image) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+    """How an image's array ``(z, y, x)`` becomes canonical axial: a transpose order, then flips.
+
+    Written out rather than left to ``sitk.DICOMOrient``, so that left-handed directions (common in NIfTI
+    and NRRD files) and grids turned by exactly 45 degrees take the same way there and back.
+    """
+    # Rounded: a grid turned by 45 degrees must not change its order with the last digit of a file header.
+    direction = np.round(np.reshape(image.GetDirection(), (3, 3)), 6)
+    axis_toward = max(
+        permutations(range(3)),
+        key=lambda axes: sum(abs(direction[side, axes[side]]) for side in range(3)),
+    )
+    superior_posterior_left = (2, 1, 0)
+    order = tuple(2 - axis_toward[side] for side in superior_posterior_left)
+    flips = tuple(
+        slice(None, None, -1 if direction[side, axis_toward[side]] < 0 else 1) for side in superior_posterior_left
+    )
+    return order, flips

@@ -1,0 +1,1 @@
+"""The networks: torch only, scriptable, importable without the rest of the library."""

@@ -1,0 +1,99 @@
+"""The way of a case from top to bottom: CT in, patient folder out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .export.patient_folder import check_patient_folder, write_patient_folder
+from .export.report import RunRecord
+from .inference import BATCH_SIZE, Progress, ProgressCallback, SlicePredictions, choose_device, run_network
+from .measurements import Measurements, measure
+from .model_bundle import ModelBundle, load_model
+from .postprocessing import axial_labels, split_segments
+from .preprocessing import SliceStack, preprocess
+from .reading import read_ct
+from .surfaces import closed_surfaces
+from .volume import CTVolume, LabelVolume
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What a run yields beside the files."""
+
+    ct: CTVolume
+    labels: LabelVolume
+    measurements: Measurements
+    run: RunRecord
+
+
+def segment_case(
+    source: Path,
+    output: Path,
+    model: str | None = None,
+    device: str = "auto",
+    batch_size: int = BATCH_SIZE,
+    overwrite: bool = False,
+    progress: ProgressCallback = lambda _: None,
+) -> CaseResult:
+    """Segment one CT and write its patient folder.
+
+    source: DICOM folder or file, NIfTI, NRRD, MHA. output: the patient folder to make. model: id of a shipped
+    model or path of a file. progress: called at the start of every stage and between batches; raising
+    ``Cancelled`` from it stops the run.
+
+    Nothing is written unless everything succeeds. Raises ``InputError`` when the input or the call is wrong.
+    """
+    output = Path(output)
+    check_patient_folder(output, overwrite)
+    stages = _Stages(progress)
+    with stages("model"):
+        chosen = choose_device(device)
+        bundle = load_model(model, chosen)
+    with stages("read"):
+        ct = read_ct(Path(source))
+    with stages("preprocess"):
+        stack = preprocess(ct, bundle.metadata.normalization)
+    with stages("network"):
+        predictions = run_network(bundle, stack, chosen, batch_size, progress)
+    with stages("postprocess"):
+        labels, notes = label_volume(ct, stack, predictions)
+    with stages("surfaces"):
+        surfaces = closed_surfaces(labels)
+    with stages("measure"):
+        measurements = measure(labels, ct)
+    parameters = {"device": str(chosen), "batch_size": batch_size, "input": ct.source}
+    run = _record(bundle, stages.seconds, parameters, notes)
+    with stages("write"):
+        write_patient_folder(output, ct, labels, surfaces, measurements, run, overwrite=overwrite)
+    return CaseResult(ct, labels, measurements, run)
+
+
+def label_volume(ct: CTVolume, stack: SliceStack, predictions: SlicePredictions) -> tuple[LabelVolume, list[str]]:
+    """Probabilities of the slices → segments on the grid of the CT, and what was changed on the way."""
+    labels = axial_labels(predictions.probabilities, stack.grid)
+    segments, notes = split_segments(labels, stack.body, stack.grid.axial_spacing)
+    return LabelVolume.from_axial(segments, ct), notes
+
+
+def _record(bundle: ModelBundle, seconds: dict[str, float], parameters: dict, notes: list[str]) -> RunRecord:
+    return RunRecord(__version__, bundle.metadata.id, bundle.sha256, seconds, parameters, tuple(notes))
+
+
+class _Stages:
+    """Announces each stage and takes its time."""
+
+    def __init__(self, progress: ProgressCallback):
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        self.progress(Progress(name, 0, 1))
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started

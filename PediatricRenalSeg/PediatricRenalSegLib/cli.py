@@ -1,0 +1,183 @@
+"""The command line: ``pediatric-renal-seg``.
+
+Exit codes: 0 done; 2 the input or the call is wrong (one line on stderr); 130 cancelled.
+"""
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import __version__
+from .volume import InputError
+
+EXIT_WRONG_INPUT = 2
+EXIT_CANCELLED = 130
+NOTICE = "Research software, not a medical device: every result must be reviewed by a physician."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"pediatric-renal-seg: {error}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    except KeyboardInterrupt:
+        print("pediatric-renal-seg: cancelled; nothing was written.", file=sys.stderr)
+        return EXIT_CANCELLED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("pediatric-renal-seg", description=f"{__doc__.splitlines()[0]} {NOTICE}")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    segment = commands.add_parser("segment", help="segment the kidneys and the tumor of one CT")
+    segment.add_argument("input", type=Path, metavar="INPUT", help="DICOM folder or file, NIfTI, NRRD or MHA")
+    segment.add_argument("--output", type=Path, required=True, metavar="DIR", help="patient folder to make")
+    _add_run_options(segment)
+    segment.set_defaults(run=_segment)
+
+    demo = commands.add_parser("demo", help="generate a child with a tumor and segment it")
+    demo.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
+    demo.add_argument("--age", type=float, default=3.0, help="years, 0 to 16 (default: 3)")
+    demo.add_argument("--seed", type=int, default=7, help="which child (default: 7)")
+    _add_run_options(demo)
+    demo.set_defaults(run=_demo)
+
+    models = commands.add_parser("models", help="list the shipped models")
+    models.set_defaults(run=_models)
+
+    evaluate = commands.add_parser("evaluate", help="compare a label map with a reference")
+    evaluate.add_argument("reference", type=Path, metavar="REFERENCE")
+    evaluate.add_argument("prediction", type=Path, metavar="PREDICTION")
+    evaluate.set_defaults(run=_evaluate)
+
+    train = commands.add_parser("train", help="train the three networks, or go on training")
+    train.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see the README")
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    train.set_defaults(run=_train)
+
+    export = commands.add_parser("export", help="turn a finished training into a model file")
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of a training")
+    export.add_argument("card", type=Path, metavar="CARD", help="JSON file with id, version, license, … of the model")
+    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="model file (.pt) to write")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="ID|FILE", help="shipped model or model file (default: the first shipped)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="slices at once (default: 8)")
+    parser.add_argument("--progress", choices=("bar", "json"), default="bar", help="json: one line an event on stdout")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {number}")
+    return number
+
+
+def _segment(options: argparse.Namespace) -> None:
+    _run_case(options, options.input, options.output)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from .demo import make_demo_child
+
+    folder = options.output
+    ct = make_demo_child(folder, options.age, options.seed, options.overwrite)
+    print(f"Generated a child of {options.age:g} years: {ct}", file=sys.stderr)
+    _run_case(options, ct, folder / "result")
+    print(f"Look at {folder / 'result' / 'preview.png'}.", file=sys.stderr)
+
+
+def _run_case(options: argparse.Namespace, source: Path, output: Path) -> None:
+    from .case import segment_case
+
+    report, finish = _json_progress() if options.progress == "json" else _bar_progress()
+    started = time.monotonic()
+    try:
+        result = segment_case(
+            source, output, options.model, options.device, options.batch_size, options.overwrite, report
+        )
+    finally:
+        finish()
+    for row in result.measurements.segments:
+        print(f"{row.segment_id:14} {row.volume_ml:8.1f} ml   longest diameter {row.longest_diameter_mm:6.1f} mm", file=sys.stderr)
+    for warning in result.measurements.warnings:
+        print(f"Check: {warning.text}", file=sys.stderr)
+    print(f"{output} written in {time.monotonic() - started:.0f} s. {NOTICE}", file=sys.stderr)
+
+
+def _json_progress() -> tuple[Callable, Callable]:
+    from dataclasses import asdict
+
+    return lambda event: print(json.dumps(asdict(event)), flush=True), lambda: None
+
+
+def _bar_progress() -> tuple[Callable, Callable]:
+    """One bar for the slices, one line for every other stage."""
+    from tqdm import tqdm
+
+    bar = tqdm(unit="slice", desc="model", dynamic_ncols=True)
+
+    def report(event) -> None:
+        bar.set_description(event.stage)
+        if event.stage == "network" and event.total > 1:
+            bar.total = event.total
+            bar.update(event.done - bar.n)
+
+    return report, bar.close
+
+
+def _models(options: argparse.Namespace) -> None:
+    import torch
+
+    from .model_bundle import catalogue, load_model
+
+    for entry in catalogue():
+        metadata = load_model(entry.id, torch.device("cpu")).metadata
+        print(f"{entry.id}  version {metadata.version}  {entry.bytes / 2**20:.1f} MiB  {metadata.license}")
+        print(f"  trained on: {metadata.training_domain}")
+        print(f"  limits: {metadata.limits}")
+        for name, scores in metadata.scores.items():
+            print(f"  {name}: " + ", ".join(f"{key} {value:g}" for key, value in scores.items()))
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluation.metrics import compare_label_maps
+
+    for name, scores in compare_label_maps(options.reference, options.prediction).items():
+        print(f"{name:8} " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .inference import choose_device
+    from .training.config import read_config
+    from .training.trainer import Trainer
+
+    config = read_config(options.config)
+    Trainer(config, choose_device(options.device)).run()
+    print(f"Training finished: {config.output}", file=sys.stderr)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from .training.export import export_model
+
+    path = export_model(options.checkpoint, options.card, options.output)
+    print(f"{path} written, {path.stat().st_size / 2**20:.1f} MiB.", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""What SimpleITK passes over in silence in the headers of NIfTI, NRRD and MetaImage files.
+
+A voxel size of 0 becomes 1, a negative one flips the axis, a NIfTI file cut short is filled with zeros,
+and a missing orientation becomes "supine, slices upward": a wrong volume, or left for right.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from PediatricRenalSegLib.volume import InputError
+
+LARGEST_SHEAR = 1e-3
+"""Cosine between two axes that still count as perpendicular (0.06 degrees)."""
+LARGEST_SIZE_DIFFERENCE = 0.01
+"""Relative difference between the two voxel sizes that a NIfTI header states."""
+LARGEST_TURN = 0.02
+"""Difference between the two directions that a NIfTI header states (about one degree)."""
+LONGEST_TEXT_HEADER = 65_536
+
+_ANATOMICAL_SPACES = (
+    "left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las",
+)  # fmt: skip
+
+_NIFTI1 = np.dtype(
+    {
+        "names": ["header_size", "dim", "bitpix", "pixdim", "offset", "qform", "sform", "quaternion", "srow", "magic"],
+        "formats": ["i4", "8i2", "i2", "8f4", "f4", "i2", "i2", "3f4", "(3,4)f4", "S4"],
+        "offsets": [0, 40, 72, 76, 108, 252, 254, 256, 280, 344],
+        "itemsize": 348,
+    }
+)
+
+
+def check(path: Path) -> None:
+    """Refuse a header that does not say completely and plausibly how the voxels lie in the patient.
+
+    Raises ``InputError``; ``OSError``, ``EOFError`` or ``zlib.error`` when the file is damaged.
+    """
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
+    elif name.endswith((".nrrd", ".nhdr")):
+        _check_nrrd(path)
+    else:
+        _check_metaimage(path)
+
+
+def sheared(name: str) -> InputError:
+    return InputError(
+        f'"{name}" has a sheared grid whose axes are not perpendicular; '
+        "choose the DICOM folder it was made from, or export it on an upright grid."
+    )
+
+
+def collapsed(path: Path) -> InputError:
+    return InputError(
+        f'"{path.name}" has a broken direction matrix that leaves out an axis of space; '
+        "export it again from its DICOM folder."
+    )
+
+
+def _without_orientation(path: Path) -> InputError:
+    return InputError(
+        f'"{path.name}" does not say how the patient lies in it, so left and right are unknown; '
+        "export it again from its DICOM folder."
+    )
+
+
+def _check_voxel_size(path: Path, size: np.ndarray) -> None:
+    if not np.all(np.isfinite(size) & (size > 0)):
+        found = " × ".join(f"{value:g}" for value in size)
+        raise InputError(f'"{path.name}" has a voxel size of {found} mm; export it again with its true spacing.')
+
+
+# NIfTI
+
+
+def _check_nifti(path: Path) -> None:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as file:
+        header = _nifti_header(path, file.read(_NIFTI1.itemsize))
+        _check_nifti_grid(path, header)
+        bytes_found = _NIFTI1.itemsize + _count_bytes(file)
+    voxel_count = np.prod(np.maximum(header["dim"][1 : 1 + header["dim"][0]], 1), dtype=float)
+    bytes_needed = float(header["offset"]) + voxel_count * header["bitpix"] / 8
+    if bytes_found < bytes_needed:
+        raise EOFError(f"{bytes_found} of {bytes_needed:.0f} bytes")
+
+
+def _nifti_header(path: Path, raw: bytes) -> np.void:
+    if len(raw) < _NIFTI1.itemsize:
+        raise EOFError("shorter than its header")
+    for layout in (_NIFTI1.newbyteorder("<"), _NIFTI1.newbyteorder(">")):
+        header = np.frombuffer(raw, layout)[0]
+        if header["header_size"] == 540:
+            raise InputError(f'"{path.name}" is in the rare NIfTI-2 format; save it as NIfTI-1 or NRRD.')
+        if header["header_size"] == 348 and header["magic"] == b"n+1" and 0 <= header["dim"][0] <= 7:
+            return header
+    raise OSError("no NIfTI header")
+
+
+def _count_bytes(file) -> int:
+    """Read to the end: gzip finds what is missing or damaged only by unpacking all of it."""
+    count = 0
+    while block := file.read(1 << 20):
+        count += len(block)
+    return count
+
+
+def _check_nifti_grid(path: Path, header: np.void) -> None:
+    axes = min(3, int(header["dim"][0]))  # a 2D picture is refused later, for what it is
+    if axes < 3:
+        return
+    pixdim = header["pixdim"][1:4].astype(float)
+    _check_voxel_size(path, pixdim)
+    if header["sform"] <= 0 and header["qform"] <= 0:
+        raise _without_orientation(path)
+    if header["sform"] > 0:
+        _check_sform(path, header, pixdim)
+
+
+def _check_sform(path: Path, header: np.void, pixdim: np.ndarray) -> None:
+    matrix = header["srow"][:, :3].astype(float)
+    lengths = np.linalg.norm(matrix, axis=0)
+    if not np.all(np.isfinite(header["srow"])) or np.any(lengths == 0) or np.linalg.matrix_rank(matrix / lengths) < 3:
+        raise collapsed(path)
+    direction = matrix / lengths
+    if np.any(np.abs(direction.T @ direction - np.eye(3)) > LARGEST_SHEAR):
+        raise sheared(path.name)
+    if np.any(np.abs(lengths / pixdim - 1) > LARGEST_SIZE_DIFFERENCE):
+        sizes = (" × ".join(f"{value:g}" for value in size) for size in (pixdim, lengths))
+        raise InputError(
+            f'"{path.name}" states two different voxel sizes, {" and ".join(sizes)} mm; '
+            "export it again from its DICOM folder."
+        )
+    if header["qform"] > 0 and np.any(np.abs(direction - _qform_direction(header)) > LARGEST_TURN):
+        raise InputError(
+            f'"{path.name}" states two different orientations of the patient (qform and sform); '
+            "export it again from its DICOM folder."
+        )
+
+
+def _qform_direction(header: np.void) -> np.ndarray:
+    """Rotation matrix of the header's quaternion; the third axis turned round where ``pixdim[0]`` is -1."""
+    b, c, d = header["quaternion"].astype(float)
+    a = np.sqrt(max(0.0, 1 - b * b - c * c - d * d))
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    rotation[:, 2] *= -1 if header["pixdim"][0] < 0 else 1
+    return rotation
+
+
+# NRRD and MetaImage: lines of text before the voxels
+
+
+def _check_nrrd(path: Path) -> None:
+    text = _text_header(path)
+    if not text.startswith("NRRD"):
+        raise OSError("no NRRD header")
+    fields = _fields(text.split("\n\n")[0], ":")
+    if "spacings" in fields:
+        _check_voxel_size(path, _numbers(fields["spacings"]))
+    if len(fields.get("sizes", "").split()) >= 3:  # fewer: a picture, refused later for what it is
+        space = fields.get("space", "").lower().removesuffix("-time")
+        if space not in _ANATOMICAL_SPACES or "space directions" not in fields:
+            raise _without_orientation(path)
+
+
+def _check_metaimage(path: Path) -> None:
+    fields = _fields(_text_header(path).split("ElementDataFile")[0], "=")
+    if "dimsize" not in fields:
+        raise OSError("no MetaImage header")
+    for key in ("elementspacing", "elementsize"):
+        if key in fields:
+            _check_voxel_size(path, _numbers(fields[key]))
+    if not any(key in fields for key in ("transformmatrix", "rotation", "orientation")):
+        raise _without_orientation(path)
+
+
+def _text_header(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(LONGEST_TEXT_HEADER).decode("latin-1").replace("\r\n", "\n")
+
+
+def _fields(text: str, separator: str) -> dict[str, str]:
+    lines = (line.partition(separator) for line in text.splitlines())
+    return {key.strip().lower(): value.strip() for key, _, value in lines}
+
+
+def _numbers(text: str) -> np.ndarray:
+    try:
+        return np.array([float(word) for word in text.split()])
+    except ValueError as error:
+        raise OSError("not a number in the header") from error

@@ -1,0 +1,271 @@
+"""From probabilities to the segments a surgeon knows: specks removed, left and right told apart."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from .preprocessing import CanvasGrid, resample_back
+from .structures import STRUCTURES, Structure, segments_of
+
+COMPARABLE = 0.3
+"""A component of at least this share of the largest one may be the other organ of a pair."""
+
+FUSED_SHARE = 0.2
+"""An only component with at least this share on either side of the midline may be a fused pair ..."""
+
+FUSED_WIDTH = 1 / 3
+"""... if it is also wider than this share of the body: a single displaced organ is not."""
+
+PIECE_SHARE = 0.05
+"""A piece of a divided organ has at least this share of the organ's largest piece ..."""
+
+PIECE_DISTANCE_MM = 10.0
+"""... and lies within this distance of it or of another structure, such as the tumor dividing it."""
+
+
+@dataclass(frozen=True)
+class _Component:
+    """A connected component of one structure; x in voxels of the whole array, toward the patient's Left."""
+
+    mask: np.ndarray
+    """``(z, y, x)`` bool, cropped to ``box``."""
+    box: tuple[slice, slice, slice]
+    midline: float
+    """Mean x of the body in the component's slices."""
+    body_width: float
+    """Mean width of the body in the component's slices, voxels."""
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """``(x,)`` voxels of the component at each x of its box."""
+        return self.mask.sum(axis=(0, 1))
+
+    @cached_property
+    def count(self) -> int:
+        return int(self.columns.sum())
+
+    @cached_property
+    def x(self) -> float:
+        """Mean x."""
+        return self.box[2].start + float(self.columns @ np.arange(len(self.columns))) / self.count
+
+    @cached_property
+    def x_range(self) -> tuple[int, int]:
+        """First and last x."""
+        occupied = np.flatnonzero(self.columns)
+        return self.box[2].start + int(occupied[0]), self.box[2].start + int(occupied[-1])
+
+    @property
+    def width(self) -> int:
+        return self.x_range[1] - self.x_range[0] + 1
+
+    @property
+    def right_of_midline(self) -> bool:
+        return self.x < self.midline
+
+
+def axial_labels(probabilities: np.ndarray, grid: CanvasGrid) -> np.ndarray:
+    """Network labels on the axial array of the CT.
+
+    probabilities: ``(N, C, size, size)`` on the canvas, one slice a plane of the array. They are interpolated
+    to the array's pixels and then compared, so that outlines are smooth where the array is finer than the
+    canvas. Returns ``(z, y, x)`` uint8.
+    """
+    labels = np.zeros(grid.axial_shape, np.uint8)
+    for index in np.flatnonzero((probabilities[:, 1:] > probabilities[:, :1]).any(axis=(1, 2, 3))):
+        # Elsewhere background wins in every pixel, and so it does after linear interpolation.
+        foreground = resample_back(probabilities[index, 1:].astype(np.float32), grid, outside=0)
+        background = 1 - foreground.sum(axis=0, keepdims=True)
+        labels[index] = np.concatenate([background, foreground]).argmax(axis=0)
+    return labels
+
+
+def split_segments(
+    labels: np.ndarray, body: np.ndarray, spacing: tuple[float, float, float]
+) -> tuple[np.ndarray, list[str]]:
+    """Turn network labels into segments, following the ``STRUCTURES`` table.
+
+    Args:
+        labels: ``(z, y, x)`` uint8, values ``Structure.label``, canonical axial order (x toward Left).
+        body: ``(z, y, x)`` bool, the patient without table and air.
+        spacing: ``(z, y, x)`` in mm.
+
+    Returns:
+        ``(z, y, x)`` uint8 with values ``Segment.value``, and one sentence for each thing that was changed.
+
+    The rules:
+
+    1. Connected components (26 neighbors) below ``Structure.smallest_ml`` are specks and are removed.
+    2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral.
+    3. The side of a component of a paired structure is the side of its center about the body's midline,
+       the mean x of the body in the component's slices.
+    4. Two comparable components beside each other are two organs in their order along x, even if a mass
+       has pushed both to one side of the midline.
+    5. An only component that is wide and has a substantial part on either side of the midline (horseshoe
+       kidney, or two organs fused by leakage) is split at the midline.
+    6. A side has one organ: its largest component, and those pieces that are large enough and near enough
+       to it or to another structure. Anything else is removed.
+    """
+    segments = np.zeros(labels.shape, np.uint8)
+    notes: list[str] = []
+    milliliters = float(np.prod(spacing)) / 1000
+    midlines = _BodyMidlines(body)
+    boxes = ndimage.find_objects(labels, max(structure.label for structure in STRUCTURES))
+    found = {}
+    for structure in STRUCTURES:
+        box = boxes[structure.label - 1]
+        smallest = structure.smallest_ml / milliliters
+        found[structure], specks = _components(labels == structure.label, box, midlines, smallest) if box else ([], 0)
+        if specks:
+            notes.append(f"{structure.display_name}: {_count(specks, 'speck')} below {structure.smallest_ml:g} ml removed")
+    for structure, components in found.items():
+        if not structure.paired:
+            _paint(segments, components, segments_of(structure)[0].value)
+    for structure, components in found.items():
+        if structure.paired:
+            others = [c for other, parts in found.items() if other is not structure for c in parts]
+            _split_pair(segments, structure, components, others, spacing, notes)
+    return segments, notes
+
+
+class _BodyMidlines:
+    """Midline and width of the body, slice by slice."""
+
+    def __init__(self, body: np.ndarray):
+        self._columns = body.any(axis=1)
+        self._body = body
+
+    def over(self, slices: slice, weights: np.ndarray) -> tuple[float, float]:
+        """Mean x and mean width of the body in voxels, slices weighted by ``weights``."""
+        x = np.arange(self._body.shape[2])
+        area = self._body[slices].sum(axis=1, dtype=np.int32)
+        size = area.sum(axis=1)
+        weights = weights * (size > 0)
+        if not weights.any():
+            return (len(x) - 1) / 2, float(len(x))
+        midlines = area @ x / np.maximum(size, 1)
+        widths = self._columns[slices].sum(axis=1)
+        return float(np.average(midlines, weights=weights)), float(np.average(widths, weights=weights))
+
+
+def _components(
+    mask: np.ndarray, corner: tuple[slice, slice, slice], midlines: _BodyMidlines, smallest: float
+) -> tuple[list[_Component], int]:
+    """The components of at least ``smallest`` voxels, largest first, and the number of smaller ones.
+
+    ``corner`` is the bounding box of all of ``mask``, which is ``(z, y, x)``.
+    """
+    image = sitk.GetImageFromArray(mask[corner].astype(np.uint8))
+    numbered = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
+    counts = np.bincount(numbered[numbered > 0])
+    kept = [int(number) for number in np.argsort(-counts, kind="stable") if counts[number] >= max(smallest, 1)]
+    boxes = ndimage.find_objects(numbered.astype(np.int32)) if kept else []
+    components = []
+    for number in kept:
+        box = boxes[number - 1]
+        whole = tuple(slice(c.start + b.start, c.start + b.stop) for c, b in zip(corner, box))
+        component = numbered[box] == number
+        midline, width = midlines.over(whole[0], component.sum(axis=(1, 2)))
+        components.append(_Component(component, whole, midline, width))
+    return components, int(np.count_nonzero(counts)) - len(kept)
+
+
+def _split_pair(segments, structure, components, others, spacing, notes) -> None:
+    """Paint the right and the left organ of a paired structure into ``segments``."""
+    name = structure.display_name
+    if _is_fused_pair(components):
+        notes.append(f"{name}: one component on both sides of the midline, split at the midline; check both sides")
+        components = _cut_at_midline(components[0]) + components[1:]
+    divider = _divider(components)
+    if divider is not None:
+        notes.append(f"{name}: both on one side of the midline, right and left by their order; check both sides")
+    is_right = [c.right_of_midline if divider is None else c.x < divider for c in components]
+    removed = 0
+    for right_side, segment in zip((True, False), segments_of(structure)):
+        own = [c for c, right in zip(components, is_right) if right == right_side]
+        kept = _organ(own, others, segments.shape, spacing)
+        removed += len(own) - len(kept)
+        _paint(segments, kept, segment.value)
+    if removed:
+        notes.append(f"{name}: {_count(removed, 'component')} away from the organ removed")
+
+
+def _is_fused_pair(components: list[_Component]) -> bool:
+    """Rule 5, for components sorted by size."""
+    if not components or _comparable(components)[1:]:
+        return False
+    only = components[0]
+    right = _right_part(only).sum() / only.count
+    return FUSED_SHARE <= right <= 1 - FUSED_SHARE and only.width > FUSED_WIDTH * only.body_width
+
+
+def _comparable(components: list[_Component]) -> list[_Component]:
+    return [c for c in components if c.count >= COMPARABLE * components[0].count]
+
+
+def _right_part(component: _Component) -> np.ndarray:
+    x = np.arange(component.box[2].start, component.box[2].stop)
+    return component.mask & (x < component.midline)
+
+
+def _cut_at_midline(component: _Component) -> list[_Component]:
+    """The parts right and left of the midline, larger first."""
+    right = _right_part(component)
+    parts = [replace(component, mask=mask) for mask in (right, component.mask & ~right)]
+    return sorted(parts, key=lambda part: -part.count)
+
+
+def _divider(components: list[_Component]) -> float | None:
+    """Rule 4: x between the two largest comparable components, where the midline is not between them."""
+    pair = sorted(_comparable(components)[:2], key=lambda c: c.x) if components else []
+    if len(pair) < 2:
+        return None
+    right, left = pair
+    overlap = right.x_range[1] - left.x_range[0] + 1
+    beside = overlap < min(right.width, left.width) / 2
+    in_order = right.right_of_midline and not left.right_of_midline
+    return (right.x + left.x) / 2 if beside and not in_order else None
+
+
+def _organ(own: list[_Component], others: list[_Component], shape, spacing) -> list[_Component]:
+    """Rule 6: the largest of the components of one side, and the pieces that belong to it."""
+    kept = own[:1]
+    for piece in own[1:]:
+        if piece.count >= PIECE_SHARE * own[0].count and _is_near(piece, kept + others, shape, spacing):
+            kept.append(piece)
+    return kept
+
+
+def _is_near(piece: _Component, others: list[_Component], shape, spacing) -> bool:
+    """Whether a voxel of ``others`` lies within ``PIECE_DISTANCE_MM`` of a voxel of ``piece``."""
+    margins = [int(np.ceil(PIECE_DISTANCE_MM / step)) for step in spacing]
+    box = tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(piece.box, margins, shape))
+    near = np.zeros([s.stop - s.start for s in box], bool)
+    for other in others:
+        _mark(near, box, other)
+    if not near.any():
+        return False
+    own = np.zeros_like(near)
+    _mark(own, box, piece)
+    return ndimage.distance_transform_edt(~near, sampling=spacing)[own].min() <= PIECE_DISTANCE_MM
+
+
+def _mark(target: np.ndarray, box: tuple[slice, ...], component: _Component) -> None:
+    """Set in ``target``, which covers ``box`` of the whole array, the voxels of a component."""
+    common = [(max(b.start, c.start), min(b.stop, c.stop)) for b, c in zip(box, component.box)]
+    if all(start < stop for start, stop in common):
+        here = tuple(slice(start - b.start, stop - b.start) for (start, stop), b in zip(common, box))
+        there = tuple(slice(start - c.start, stop - c.start) for (start, stop), c in zip(common, component.box))
+        target[here] |= component.mask[there]
+
+
+def _paint(segments: np.ndarray, components: list[_Component], value: int) -> None:
+    for component in components:
+        segments[component.box][component.mask] = value
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,145 @@
+"""From a path to a checked CT: which reader, and what every CT must fulfil whatever its format.
+
+The readers return an image and a text on what was read; the checks here look at the grid and the
+Hounsfield units. Every refusal is an ``InputError`` of one sentence: what is wrong, where, what to do.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from PediatricRenalSegLib import dicom_reading, file_headers, file_reading
+from PediatricRenalSegLib.dicom_headers import claims_dicom
+from PediatricRenalSegLib.volume import CTVolume, InputError
+
+SMALLEST_SLICE_COUNT = 5
+SPACING_IN_PLANE_MM = (0.1, 3.0)
+SPACING_OF_SLICES_MM = (0.1, 10.0)
+
+LOWEST_TISSUE_HU = -200
+SMALLEST_BODY_FRACTION = 0.005
+"""Part of the volume above air, below which no body is in view; a newborn in a 50 cm field fills 2 %."""
+AIR_AND_FAT_HU = (-1100, -50)
+SMALLEST_AIR_AND_FAT_FRACTION = 0.001
+"""Any CT of a body has air or fat in view; values below are padding, which other images have as well."""
+LARGEST_HU = 70_000
+"""Beyond anything that 16 bits and a rescale give, metal included."""
+
+FORMATS = "a folder of DICOM slices or a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file"
+
+
+def read_checked(path: Path) -> CTVolume:
+    """Read whatever lies at the path and check it; see ``volume.read_ct``."""
+    image, source = _read(path)
+    name = path.name or str(path)
+    _check_grid(image, name)
+    _check_values(image, name)
+    return CTVolume(image, source)
+
+
+def _read(path: Path) -> tuple[sitk.Image, str]:
+    if not path.exists():
+        raise InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
+    if path.is_dir():
+        return dicom_reading.read_series(_files_below(path), f'The folder "{path.name or path}"')
+    if file_reading.is_image_file(path):
+        return file_reading.read_image(path)
+    if claims_dicom(path):
+        return dicom_reading.read_series_of(path)
+    raise InputError(f'"{path.name}" is not in a format that can be read; choose {FORMATS}.')
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted; hidden ones (as file managers leave behind) are skipped."""
+
+    def refuse(error: OSError):
+        raise InputError(f'The folder "{folder.name}" cannot be opened; check your access rights.') from error
+
+    files = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+    if not files:
+        raise InputError(f'The folder "{folder.name or folder}" is empty; choose the folder that holds the CT.')
+    if not any(map(claims_dicom, files)):
+        raise InputError(f'The folder "{folder.name or folder}" holds no DICOM file; choose {FORMATS}.')
+    return files
+
+
+def _check_grid(image: sitk.Image, name: str) -> None:
+    """Enough slices, plausible spacing, perpendicular axes."""
+    slice_count = min(image.GetSize())
+    if slice_count < SMALLEST_SLICE_COUNT:
+        raise InputError(
+            f'"{name}" has only {slice_count} slice{"s" * (slice_count > 1)}, fewer than {SMALLEST_SLICE_COUNT}; '
+            "choose the complete series."
+        )
+    # The slice axis may be any of the three; it is the coarsest one.
+    *in_plane, of_slices = sorted(image.GetSpacing())
+    _check_spacing(in_plane, SPACING_IN_PLANE_MM, "pixel size", name)
+    _check_spacing([of_slices], SPACING_OF_SLICES_MM, "slice spacing", name)
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    if not np.all(np.abs(direction.T @ direction - np.eye(3)) < file_headers.LARGEST_SHEAR):
+        raise file_headers.sheared(name)
+
+
+def _check_spacing(found: list[float], allowed: tuple[float, float], what: str, name: str) -> None:
+    low, high = allowed
+    if not all(low <= value <= high for value in found):
+        sizes = " × ".join(f"{value:.4g}" for value in found)
+        raise InputError(
+            f'"{name}" has a {what} of {sizes} mm, outside the {low:g} to {high:g} mm of a CT; '
+            "export it again with its true spacing."
+        )
+
+
+def _check_values(image: sitk.Image, name: str) -> None:
+    """Finite Hounsfield units that show a body."""
+    values = sitk.GetArrayViewFromImage(image)
+    _check_finite(values, name)
+    lowest, highest = float(values.min()), float(values.max())
+    if not _are_hounsfield(values, lowest, highest):
+        raise InputError(
+            f'"{name}" is not a CT in Hounsfield units: its values run from {lowest:g} to {highest:g}, '
+            f"{_what_it_may_be(values, lowest, highest)}; choose the original CT."
+        )
+    body = np.count_nonzero(values > LOWEST_TISSUE_HU) / values.size
+    if body < SMALLEST_BODY_FRACTION:
+        raise InputError(
+            f'"{name}" shows no body: {100 * (1 - body):.1f} % of it is air; choose the series of the abdomen.'
+        )
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    if not np.issubdtype(values.dtype, np.floating):
+        return
+    broken = ~np.isfinite(values)
+    count = np.count_nonzero(broken)
+    if count:
+        z, y, x = np.unravel_index(np.argmax(broken), values.shape)
+        raise InputError(
+            f'"{name}" holds {count} voxel{"s" * (count > 1)} without a number (NaN or infinite), the first at '
+            f"x {x}, y {y}, slice {z}; export it again without them."
+        )
+
+
+def _are_hounsfield(values: np.ndarray, lowest: float, highest: float) -> bool:
+    if lowest >= 0 or max(-lowest, highest) > LARGEST_HU:
+        return False
+    low, high = AIR_AND_FAT_HU
+    if highest <= low:  # nothing but padding
+        return False
+    air_and_fat = np.count_nonzero((values >= low) & (values <= high))
+    return air_and_fat >= SMALLEST_AIR_AND_FAT_FRACTION * values.size
+
+
+def _what_it_may_be(values: np.ndarray, lowest: float, highest: float) -> str:
+    if -10 <= lowest and highest <= 1 and np.any(values != np.round(values)) or -20 < lowest < 0 and highest < 20:
+        return "as in a normalised image"
+    if 0 <= lowest and highest <= 255:
+        return "as in a label map or a picture"
+    if 0 <= lowest:
+        return "without the negative values of air and fat, as in an MR image or a CT stored without its rescale"
+    return "without air and fat"

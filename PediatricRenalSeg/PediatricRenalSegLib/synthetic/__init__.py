@@ -1,0 +1,20 @@
+"""Synthetic patients: children's abdomens in CT, with and without a Wilms tumor.
+
+No pediatric CT may be passed on, so demo, tests and part of the training data
+come from here. ``generate_child`` makes a diagnostic-looking volume,
+``training_scan`` a coarser one in seconds.
+"""
+
+from .anatomy import Anatomy, draw_anatomy
+from .scan import Scan, ScanSettings, draw_settings, generate_child, scan, training_scan
+
+__all__ = [
+    "Anatomy",
+    "Scan",
+    "ScanSettings",
+    "draw_anatomy",
+    "draw_settings",
+    "generate_child",
+    "scan",
+    "training_scan",
+]

@@ -1,0 +1,77 @@
+"""Random size, pose and intensity of training slices.
+
+The paper undoes differences of size and pose instead of augmenting them. They must still *occur* while the
+STNs learn to undo them, and 80 real children are not at hand: a store holds few real scans, all adults. So
+slices are shrunk, turned and moved before the network sees them, within the range of real children.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..networks.affine import resample
+from ..networks.pose_stn import similarity
+from ..preprocessing import AIR_HU
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges; a uniform draw unless it says otherwise."""
+
+    smallest: float = 0.6
+    largest: float = 1.15
+    """Size factors, drawn evenly on a log scale."""
+    stretch: float = 0.06
+    """Standard deviation of the log ratio of width and height."""
+    degrees: float = 10.0
+    """Standard deviation of the turn; at most three of them."""
+    shift: float = 0.1
+    """In half canvases."""
+    mirror: float = 0.5
+    """Probability: kidney and tumor are labelled alike on both sides."""
+    noise_hu: float = 25.0
+    """Largest standard deviation of added noise."""
+    gain: float = 0.05
+    offset_hu: float = 8.0
+    """Standard deviations of a linear change of the intensities."""
+    blur: float = 0.3
+    """Probability of a slight blur."""
+
+    def matrix(self, count: int, generator: torch.Generator) -> Tensor:
+        """``(count, 2, 3)`` random similarity matrices, output to input coordinates."""
+        uniform = torch.rand(count, 5, generator=generator)
+        normal = torch.randn(count, 2, generator=generator)
+        low, high = math.log(self.smallest), math.log(self.largest)
+        zoom = torch.exp(-(low + (high - low) * uniform[:, 0]))
+        stretch = torch.exp(self.stretch * normal[:, 0] / 2)
+        flip = 1 - 2 * (uniform[:, 1] < self.mirror).float()
+        angle = math.radians(self.degrees) * normal[:, 1].clamp(-3, 3)
+        scale = torch.stack([flip * zoom * stretch, zoom / stretch], dim=1)
+        return similarity(angle, scale, self.shift * (2 * uniform[:, 2:4] - 1))
+
+    def intensities(self, hu: Tensor, generator: torch.Generator) -> Tensor:
+        """Noise, blur, gain and offset on ``(B, 1, H, W)`` Hounsfield units."""
+        count = len(hu)
+        uniform = torch.rand(count, 2, 1, 1, 1, generator=generator)
+        normal = torch.randn(count, 2, 1, 1, 1, generator=generator)
+        blurred = F.avg_pool2d(F.pad(hu, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        hu = torch.where(uniform[:, 0] < self.blur, (hu + blurred) / 2, hu)
+        hu = hu + self.noise_hu * uniform[:, 1] ** 2 * torch.randn(hu.shape, generator=generator)
+        return hu * (1 + self.gain * normal[:, 0]) + self.offset_hu * normal[:, 1]
+
+
+def move(images: Tensor, masks: Tensor, labels: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Resample slices with ``(B, 2, 3)`` matrices.
+
+    images ``(B, 1, H, W)`` HU, masks ``(B, 1, H, W)`` and labels ``(B, H, W)`` uint8. Masks and labels take the
+    nearest pixel.
+    """
+    size = images.shape[-1]
+    moved = resample(images, matrix, size, size, float(AIR_HU))
+    grid = F.affine_grid(matrix, [len(images), 2, size, size], align_corners=False)
+    discrete = torch.cat([masks.float(), labels[:, None].float()], dim=1)
+    discrete = F.grid_sample(discrete, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    return moved, discrete[:, :1], discrete[:, 1].long()
