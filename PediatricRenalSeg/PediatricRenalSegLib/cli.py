@@ -93,13 +93,17 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from .demo import make_demo_child
+    from .demo import REFERENCE, make_demo_child
+    from .evaluation.metrics import compare_label_maps
+    from .export.patient_folder import LABELMAP, PREVIEW
 
-    folder = options.output
+    folder, result = options.output, options.output / "result"
     ct = make_demo_child(folder, options.age, options.seed, options.overwrite)
     print(f"Generated a child of {options.age:g} years: {ct}", file=sys.stderr)
-    _run_case(options, ct, folder / "result")
-    print(f"Look at {folder / 'result' / 'preview.png'}.", file=sys.stderr)
+    _run_case(options, ct, result)
+    for name, scores in compare_label_maps(folder / REFERENCE, result / LABELMAP).items():
+        print(f"{name}: Dice {scores['dice']:.3f} against the generated truth", file=sys.stderr)
+    print(f"Look at {result / PREVIEW}.", file=sys.stderr)
 
 
 def _run_case(options: argparse.Namespace, source: Path, output: Path) -> None:
@@ -127,10 +131,10 @@ def _json_progress() -> tuple[Callable, Callable]:
 
 
 def _bar_progress() -> tuple[Callable, Callable]:
-    """One bar for the slices, one line for every other stage."""
+    """One bar that names the stage and counts the slices; none where stderr is no terminal."""
     from tqdm import tqdm
 
-    bar = tqdm(unit="slice", desc="model", dynamic_ncols=True)
+    bar = tqdm(unit="slice", desc="model", dynamic_ncols=True, disable=None, leave=False)
 
     def report(event) -> None:
         bar.set_description(event.stage)
@@ -173,10 +177,13 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     from .training.export import export_model
 
-    path = export_model(options.checkpoint, options.card, options.output)
-    print(f"{path} written, {path.stat().st_size / 2**20:.1f} MiB.", file=sys.stderr)
+    entry = export_model(options.checkpoint, options.card, options.output)
+    print(json.dumps(asdict(entry), indent=2))
+    print(f"{options.output} written, {entry.bytes / 2**20:.1f} MiB; its entry for the catalogue is above.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ Only the elements named in ``_ELEMENTS`` are read, none of them tells who the pa
 """
 
 import struct
+import warnings
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, isfinite, radians
 from pathlib import Path
@@ -15,7 +17,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from PediatricRenalSegLib.volume import InputError
+from .volume import InputError
 
 HEADER_ERRORS = (
     InvalidDicomError, BytesLengthException, NotImplementedError, OSError, EOFError, struct.error,
@@ -25,6 +27,7 @@ HEADER_ERRORS = (
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT_IMAGES = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+DIRECTORY = "1.2.840.10008.1.3.10"
 SECONDARY_CAPTURES = "1.2.840.10008.5.1.4.1.1.7"
 PROJECTIONS = {"MIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION IMAGE", "VOLUME_RENDER"}
 HOUNSFIELD_TYPES = ("", "HU", "HU_MOD", "US", "UNSPECIFIED")
@@ -108,14 +111,14 @@ class Series:
 
 
 def claims_dicom(path: Path) -> bool:
-    """Whether the file carries DICOM's mark or suffix; such a file is read or refused, never passed over."""
+    """Whether the file must be read or refused, never passed over: DICOM by its mark or suffix, or locked."""
     if path.suffix.lower() == ".dcm":
         return True
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
-        return False
+        return True
 
 
 def read_all_series(files: list[Path]) -> list[Series]:
@@ -141,6 +144,14 @@ def series_key(file: Path) -> tuple:
     return key
 
 
+@contextmanager
+def unvalidated():
+    """pydicom without its warnings, which quote values: what matters is checked here."""
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def damaged(file: Path) -> InputError:
     return InputError(f'The DICOM file "{file.name}" is damaged or incomplete; copy or export the series again.')
 
@@ -148,10 +159,15 @@ def damaged(file: Path) -> InputError:
 def _read_file(file: Path) -> tuple[tuple, list[Slice]]:
     """The file's series key and its slices: none in a DICOM directory."""
     try:
-        with disable_value_validation():
+        with unvalidated():
             dataset = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_ELEMENTS)
-            is_directory = not _text(dataset, "SOPClassUID") and not _text(dataset, "Modality")
-            return _key(dataset), [] if is_directory else _slices(file, dataset)
+            if dataset.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY:
+                return _key(dataset), []
+            kind = _text(dataset, "SOPClassUID")
+            required = ("SeriesInstanceUID", "Rows", "Columns") if kind in (CT_IMAGE, *ENHANCED_CT_IMAGES) else ()
+            if not kind or not all(_text(dataset, keyword) for keyword in required):
+                raise EOFError("cut short in its header")
+            return _key(dataset), _slices(file, dataset)
     except HEADER_ERRORS:
         # Not chained: pydicom quotes values of the header.
         raise damaged(file) from None

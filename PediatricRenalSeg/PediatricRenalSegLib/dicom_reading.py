@@ -12,11 +12,11 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from PediatricRenalSegLib.dicom_headers import (
-    HEADER_ERRORS, Series, Slice, claims_dicom, damaged, read_all_series, series_key,
+from .dicom_headers import (
+    HEADER_ERRORS, Series, Slice, claims_dicom, damaged, read_all_series, series_key, unvalidated,
 )  # fmt: skip
-from PediatricRenalSegLib.file_reading import narrowed
-from PediatricRenalSegLib.volume import InputError
+from .file_reading import narrowed
+from .volume import InputError
 
 SMALLEST_SLICE_COUNT = 5
 SAME_PLACE_MM = 0.01
@@ -62,7 +62,10 @@ class Stack:
 def read_series_of(file: Path) -> tuple[sitk.Image, str]:
     """As ``read_series``, for the series that one file of a folder belongs to (an enhanced file is all of it)."""
     key = series_key(file)
-    neighbours = sorted(other for other in file.parent.iterdir() if other.is_file() and not other.name.startswith("."))
+    try:
+        neighbours = sorted(one for one in file.parent.iterdir() if one.is_file() and not one.name.startswith("."))
+    except OSError as error:
+        raise InputError(f'The folder of "{file.name}" cannot be opened; check your access rights.') from error
     together = [other for other in neighbours if claims_dicom(other) and series_key(other) == key]
     return read_series(together, f'The DICOM file "{file.name}"')
 
@@ -164,7 +167,7 @@ def _alike(slices: list[Slice], where: str) -> list[Slice]:
             f"{where} mixes images of different geometry: image {s.name} has {found}, most others {others}; "
             "put the slices that belong together in a folder of their own."
         )
-    if len({s.rescale for s in slices if s.file == slices[0].file}) > 1:
+    if len({(s.file, s.rescale) for s in slices}) > len({s.file for s in slices}):
         raise InputError(f"{where} has another rescale in every frame; export it as a classic CT series.")
     return [replace(s, pixel_spacing=spacing, orientation=orientation) for s in slices]
 
@@ -269,13 +272,13 @@ def _pixels(file: Path) -> np.ndarray:
 
 def _check_pixels_complete(file: Path) -> None:
     """GDCM fills uncompressed pixels that are missing with whatever lies in memory."""
+    elements = ["Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PixelData"]
     try:
-        dataset = pydicom.dcmread(
-            file, specific_tags=["Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "PixelData"]
-        )
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        bits = frames * dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated
-        complete = dataset.file_meta.TransferSyntaxUID.is_encapsulated or len(dataset.PixelData) * 8 >= bits
+        with unvalidated():
+            dataset = pydicom.dcmread(file, specific_tags=elements)
+            frames = int(dataset.get("NumberOfFrames") or 1)
+            bits = frames * dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated
+            complete = dataset.file_meta.TransferSyntaxUID.is_encapsulated or len(dataset.PixelData) * 8 >= bits
     except HEADER_ERRORS:
         complete = False
     if not complete:

@@ -1,7 +1,8 @@
 """What SimpleITK passes over in silence in the headers of NIfTI, NRRD and MetaImage files.
 
 A voxel size of 0 becomes 1, a negative one flips the axis, a NIfTI file cut short is filled with zeros,
-and a missing orientation becomes "supine, slices upward": a wrong volume, or left for right.
+voxels of a NIfTI file that are not a number become 0, and a missing orientation becomes "supine, slices
+upward": a wrong volume, or left for right. Some damaged text headers crash it.
 """
 
 import gzip
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from PediatricRenalSegLib.volume import InputError
+from .volume import InputError
 
 LARGEST_SHEAR = 1e-3
 """Cosine between two axes that still count as perpendicular (0.06 degrees)."""
@@ -25,12 +26,19 @@ _ANATOMICAL_SPACES = (
 
 _NIFTI1 = np.dtype(
     {
-        "names": ["header_size", "dim", "bitpix", "pixdim", "offset", "qform", "sform", "quaternion", "srow", "magic"],
-        "formats": ["i4", "8i2", "i2", "8f4", "f4", "i2", "i2", "3f4", "(3,4)f4", "S4"],
-        "offsets": [0, 40, 72, 76, 108, 252, 254, 256, 280, 344],
+        "names": [
+            "header_size", "dim", "datatype", "bitpix", "pixdim", "offset",
+            "qform", "sform", "quaternion", "srow", "magic",
+        ],
+        "formats": ["i4", "8i2", "i2", "i2", "8f4", "f4", "i2", "i2", "3f4", "(3,4)f4", "S4"],
+        "offsets": [0, 40, 70, 72, 76, 108, 252, 254, 256, 280, 344],
         "itemsize": 348,
     }
-)
+)  # fmt: skip
+_NIFTI_FLOATS = {16: "f4", 64: "f8"}
+_NIFTI_FIRST_VOXEL = (352, 1 << 24)
+"""Where the voxels may begin: after the header, and extensions of any sensible length."""
+_BLOCK = 1 << 20
 
 
 def check(path: Path) -> None:
@@ -61,6 +69,15 @@ def collapsed(path: Path) -> InputError:
     )
 
 
+def not_finite(name: str, count: int, first: tuple[int, int, int]) -> InputError:
+    """``first``: the array index ``(z, y, x)`` of the first such voxel."""
+    z, y, x = first
+    return InputError(
+        f'"{name}" holds {count} voxel{"s" * (count > 1)} without a number (NaN or infinite), the first at '
+        f"x {x}, y {y}, slice {z}; export it again without them."
+    )
+
+
 def _without_orientation(path: Path) -> InputError:
     return InputError(
         f'"{path.name}" does not say how the patient lies in it, so left and right are unknown; '
@@ -83,11 +100,7 @@ def _check_nifti(path: Path) -> None:
     with gzip.open(path) if zipped else path.open("rb") as file:
         header = _nifti_header(path, file.read(_NIFTI1.itemsize))
         _check_nifti_grid(path, header)
-        bytes_found = _NIFTI1.itemsize + _count_bytes(file)
-    voxel_count = np.prod(np.maximum(header["dim"][1 : 1 + header["dim"][0]], 1), dtype=float)
-    bytes_needed = float(header["offset"]) + voxel_count * header["bitpix"] / 8
-    if bytes_found < bytes_needed:
-        raise EOFError(f"{bytes_found} of {bytes_needed:.0f} bytes")
+        _check_nifti_voxels(path, header, file)
 
 
 def _nifti_header(path: Path, raw: bytes) -> np.void:
@@ -97,17 +110,31 @@ def _nifti_header(path: Path, raw: bytes) -> np.void:
         header = np.frombuffer(raw, layout)[0]
         if header["header_size"] == 540:
             raise InputError(f'"{path.name}" is in the rare NIfTI-2 format; save it as NIfTI-1 or NRRD.')
-        if header["header_size"] == 348 and header["magic"] == b"n+1" and 0 <= header["dim"][0] <= 7:
+        sound = header["magic"] == b"n+1" and 0 <= header["dim"][0] <= 7 and header["offset"] <= _NIFTI_FIRST_VOXEL[1]
+        if header["header_size"] == 348 and sound:
             return header
     raise OSError("no NIfTI header")
 
 
-def _count_bytes(file) -> int:
-    """Read to the end: gzip finds what is missing or damaged only by unpacking all of it."""
-    count = 0
-    while block := file.read(1 << 20):
-        count += len(block)
-    return count
+def _check_nifti_voxels(path: Path, header: np.void, file) -> None:
+    """All there, and all numbers. Reads to the end: gzip finds damage only by unpacking all of it."""
+    shape = np.maximum(header["dim"][1 : 1 + header["dim"][0]], 1).astype(int)[::-1]
+    needed = np.prod(shape, dtype=float) * header["bitpix"] / 8
+    kind = _NIFTI_FLOATS.get(int(header["datatype"]))
+    found, broken, first = 0, 0, 0
+    file.read(max(_NIFTI_FIRST_VOXEL[0], int(header["offset"])) - _NIFTI1.itemsize)
+    while block := file.read(_BLOCK):
+        if kind and found < needed:
+            numbers = np.dtype(kind).newbyteorder(header.dtype["datatype"].byteorder)
+            bad = ~np.isfinite(np.frombuffer(block, numbers, len(block) // numbers.itemsize))
+            if not broken and bad.any():
+                first = found // numbers.itemsize + int(np.argmax(bad))
+            broken += int(np.count_nonzero(bad))
+        found += len(block)
+    if found < needed:
+        raise EOFError(f"{found} of {needed:.0f} bytes")
+    if broken:
+        raise not_finite(path.name, broken, np.unravel_index(first, shape)[-3:])
 
 
 def _check_nifti_grid(path: Path, header: np.void) -> None:
@@ -162,13 +189,14 @@ def _qform_direction(header: np.void) -> np.ndarray:
 
 
 def _check_nrrd(path: Path) -> None:
-    text = _text_header(path)
-    if not text.startswith("NRRD"):
+    magic, _, text = _text_header(path).split("\n\n")[0].partition("\n")
+    fields = _fields(text, ":")
+    axes = len(fields.get("sizes", "").split())
+    if not magic.startswith("NRRD") or fields.get("dimension") != str(axes):
         raise OSError("no NRRD header")
-    fields = _fields(text.split("\n\n")[0], ":")
     if "spacings" in fields:
         _check_voxel_size(path, _numbers(fields["spacings"]))
-    if len(fields.get("sizes", "").split()) >= 3:  # fewer: a picture, refused later for what it is
+    if axes >= 3:  # fewer: a picture, refused later for what it is
         space = fields.get("space", "").lower().removesuffix("-time")
         if space not in _ANATOMICAL_SPACES or "space directions" not in fields:
             raise _without_orientation(path)
@@ -176,7 +204,7 @@ def _check_nrrd(path: Path) -> None:
 
 def _check_metaimage(path: Path) -> None:
     fields = _fields(_text_header(path).split("ElementDataFile")[0], "=")
-    if "dimsize" not in fields:
+    if fields.get("ndims") != str(len(fields.get("dimsize", "").split())):
         raise OSError("no MetaImage header")
     for key in ("elementspacing", "elementsize"):
         if key in fields:
@@ -191,8 +219,14 @@ def _text_header(path: Path) -> str:
 
 
 def _fields(text: str, separator: str) -> dict[str, str]:
-    lines = (line.partition(separator) for line in text.splitlines())
-    return {key.strip().lower(): value.strip() for key, _, value in lines}
+    """Values by lower-case key; ``OSError`` where a line is no field, as voxels are not."""
+    fields = {}
+    for line in text.rstrip("\n").split("\n"):
+        key, found, value = line.partition(separator)
+        if any(character < " " and character != "\t" for character in line) or not (found or line.startswith("#")):
+            raise OSError("not a line of a header")
+        fields[key.strip().lower()] = value.strip()
+    return fields
 
 
 def _numbers(text: str) -> np.ndarray:

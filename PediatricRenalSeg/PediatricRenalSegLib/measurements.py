@@ -3,7 +3,6 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
@@ -93,7 +92,9 @@ def measure(labels: LabelVolume, ct: CTVolume) -> Measurements:
     intensities, _ = ct.axial()
     boxes = ndimage.find_objects(array, len(SEGMENTS))
     rows = tuple(
-        _measure_segment(segment, array, intensities, box, spacing) for segment, box in zip(SEGMENTS, boxes) if box
+        _measure_segment(segment, array, intensities, box, spacing)
+        for segment, box in zip(SEGMENTS, boxes, strict=True)
+        if box
     )
     contacts = tuple(
         Contact(lesion.id, organ.id, _contact_area(array, lesion.value, organ.value, spacing, boxes[lesion.value - 1]))
@@ -107,7 +108,7 @@ def _measure_segment(segment: Segment, array, intensities, box, spacing) -> Segm
     mask = array[box] == segment.value
     parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
     measured = [parts == part for part in range(1, count + 1)] if _is_lesion(segment.structure) else [mask]
-    extent = [(s.stop - s.start) * step for s, step in zip(box, spacing)]
+    extent = [(s.stop - s.start) * step for s, step in zip(box, spacing, strict=True)]
     return SegmentMeasurements(
         segment_id=segment.id,
         name=segment.display_name,
@@ -157,7 +158,7 @@ def _row_ends(mask: np.ndarray) -> np.ndarray:
 
 def _touched_sides(box, shape) -> tuple[str, ...]:
     sides = []
-    for (first, last), extent, size in zip(SIDES, box, shape):
+    for (first, last), extent, size in zip(SIDES, box, shape, strict=True):
         sides += [first] * (extent.start == 0) + [last] * (extent.stop == size)
     return tuple(sides)
 
@@ -180,7 +181,7 @@ def _contact_area(array: np.ndarray, lesion: int, organ: int, spacing, box) -> f
     """
     sigma = NORMAL_SIGMA * max(spacing) / np.array(spacing)
     margin = np.ceil(3 * sigma).astype(int) + 1
-    around = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin))
+    around = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
     crop = array[around]
     if not (crop == organ).any():
         return 0.0

@@ -56,9 +56,12 @@ class ModelMetadata:
     @classmethod
     def from_json(cls, text: str) -> "ModelMetadata":
         """Raises ``InputError`` for an unknown format, missing values or labels that the table lacks."""
-        values = json.loads(text)
-        missing = {field.name for field in fields(cls)} - set(values)
-        if values.get("format") != FORMAT or missing:
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError:
+            values = None
+        names = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or values.get("format") != FORMAT or names - set(values):
             raise InputError(f"The model's metadata are not of format {FORMAT}; use a model exported by this version.")
         known = {structure.name: structure.label for structure in STRUCTURES}
         unknown = set(values["labels"].items()) - {("background", 0), *known.items()}
@@ -136,4 +139,6 @@ def _load_torchscript(path: Path, device: torch.device) -> tuple[torch.jit.Scrip
     if not extra[METADATA]:
         raise InputError(f"{path.name} holds no {METADATA}; export the model with `pediatric-renal-seg export`.")
     text = extra[METADATA]
-    return network.eval(), ModelMetadata.from_json(text.decode() if isinstance(text, bytes) else text)
+    # Channels last: on a processor the convolutions are half again as fast.
+    network = network.eval().to(memory_format=torch.channels_last)
+    return network, ModelMetadata.from_json(text.decode() if isinstance(text, bytes) else text)

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .preprocessing import CanvasGrid, resample_back
-from .structures import STRUCTURES, Structure, segments_of
+from .structures import STRUCTURES, segments_of
 
 COMPARABLE = 0.3
 """A component of at least this share of the largest one may be the other organ of a pair."""
@@ -120,7 +120,8 @@ def split_segments(
         smallest = structure.smallest_ml / milliliters
         found[structure], specks = _components(labels == structure.label, box, midlines, smallest) if box else ([], 0)
         if specks:
-            notes.append(f"{structure.display_name}: {_count(specks, 'speck')} below {structure.smallest_ml:g} ml removed")
+            found_specks = _count(specks, "speck")
+            notes.append(f"{structure.display_name}: {found_specks} below {structure.smallest_ml:g} ml removed")
     for structure, components in found.items():
         if not structure.paired:
             _paint(segments, components, segments_of(structure)[0].value)
@@ -166,7 +167,7 @@ def _components(
     components = []
     for number in kept:
         box = boxes[number - 1]
-        whole = tuple(slice(c.start + b.start, c.start + b.stop) for c, b in zip(corner, box))
+        whole = tuple(slice(c.start + b.start, c.start + b.stop) for c, b in zip(corner, box, strict=True))
         component = numbered[box] == number
         midline, width = midlines.over(whole[0], component.sum(axis=(1, 2)))
         components.append(_Component(component, whole, midline, width))
@@ -184,8 +185,8 @@ def _split_pair(segments, structure, components, others, spacing, notes) -> None
         notes.append(f"{name}: both on one side of the midline, right and left by their order; check both sides")
     is_right = [c.right_of_midline if divider is None else c.x < divider for c in components]
     removed = 0
-    for right_side, segment in zip((True, False), segments_of(structure)):
-        own = [c for c, right in zip(components, is_right) if right == right_side]
+    for right_side, segment in zip((True, False), segments_of(structure), strict=True):
+        own = [c for c, right in zip(components, is_right, strict=True) if right == right_side]
         kept = _organ(own, others, segments.shape, spacing)
         removed += len(own) - len(kept)
         _paint(segments, kept, segment.value)
@@ -242,7 +243,8 @@ def _organ(own: list[_Component], others: list[_Component], shape, spacing) -> l
 def _is_near(piece: _Component, others: list[_Component], shape, spacing) -> bool:
     """Whether a voxel of ``others`` lies within ``PIECE_DISTANCE_MM`` of a voxel of ``piece``."""
     margins = [int(np.ceil(PIECE_DISTANCE_MM / step)) for step in spacing]
-    box = tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(piece.box, margins, shape))
+    sides = zip(piece.box, margins, shape, strict=True)
+    box = tuple(slice(max(s.start - margin, 0), min(s.stop + margin, size)) for s, margin, size in sides)
     near = np.zeros([s.stop - s.start for s in box], bool)
     for other in others:
         _mark(near, box, other)
@@ -255,11 +257,14 @@ def _is_near(piece: _Component, others: list[_Component], shape, spacing) -> boo
 
 def _mark(target: np.ndarray, box: tuple[slice, ...], component: _Component) -> None:
     """Set in ``target``, which covers ``box`` of the whole array, the voxels of a component."""
-    common = [(max(b.start, c.start), min(b.stop, c.stop)) for b, c in zip(box, component.box)]
-    if all(start < stop for start, stop in common):
-        here = tuple(slice(start - b.start, stop - b.start) for (start, stop), b in zip(common, box))
-        there = tuple(slice(start - c.start, stop - c.start) for (start, stop), c in zip(common, component.box))
-        target[here] |= component.mask[there]
+    common = [slice(max(b.start, c.start), min(b.stop, c.stop)) for b, c in zip(box, component.box, strict=True)]
+    if all(side.start < side.stop for side in common):
+        target[_within(common, box)] |= component.mask[_within(common, component.box)]
+
+
+def _within(inner, outer) -> tuple[slice, ...]:
+    """A box of the whole array in the indices of the box that holds it."""
+    return tuple(slice(i.start - o.start, i.stop - o.start) for i, o in zip(inner, outer, strict=True))
 
 
 def _paint(segments: np.ndarray, components: list[_Component], value: int) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from PediatricRenalSegLib import dicom_reading, file_headers, file_reading
-from PediatricRenalSegLib.dicom_headers import claims_dicom
-from PediatricRenalSegLib.volume import CTVolume, InputError
+from . import dicom_reading, file_headers, file_reading
+from .dicom_headers import claims_dicom
+from .dicom_reading import SMALLEST_SLICE_COUNT
+from .volume import CTVolume, InputError
 
-SMALLEST_SLICE_COUNT = 5
 SPACING_IN_PLANE_MM = (0.1, 3.0)
 SPACING_OF_SLICES_MM = (0.1, 10.0)
 
@@ -27,11 +27,20 @@ SMALLEST_AIR_AND_FAT_FRACTION = 0.001
 LARGEST_HU = 70_000
 """Beyond anything that 16 bits and a rescale give, metal included."""
 
+ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 FORMATS = "a folder of DICOM slices or a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file"
 
 
-def read_checked(path: Path) -> CTVolume:
-    """Read whatever lies at the path and check it; see ``volume.read_ct``."""
+def read_ct(path: str | Path) -> CTVolume:
+    """Read and check a CT: a DICOM folder or file, NIfTI, NRRD or MetaImage (MHA, MHD).
+
+    A folder is searched recursively and its axial CT series with most slices is taken; a file of a DICOM
+    series stands for the whole series in its folder. Any orientation, oblique grids and anisotropic
+    spacing are kept as they are; values below -1024 HU (padding) too. A tilted gantry is corrected.
+
+    Raises ``InputError`` for everything that is not a complete, regular CT of a body.
+    """
+    path = Path(path)
     image, source = _read(path)
     name = path.name or str(path)
     _check_grid(image, name)
@@ -40,14 +49,18 @@ def read_checked(path: Path) -> CTVolume:
 
 
 def _read(path: Path) -> tuple[sitk.Image, str]:
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
     if path.is_dir():
         return dicom_reading.read_series(_files_below(path), f'The folder "{path.name or path}"')
+    if not os.access(path, os.R_OK):
+        raise InputError(f'"{path.name}" may not be opened; check your access rights.')
     if file_reading.is_image_file(path):
         return file_reading.read_image(path)
     if claims_dicom(path):
         return dicom_reading.read_series_of(path)
+    if path.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise InputError(f'"{path.name}" is an archive; unpack it and choose {FORMATS}.')
     raise InputError(f'"{path.name}" is not in a format that can be read; choose {FORMATS}.')
 
 
@@ -60,7 +73,8 @@ def _files_below(folder: Path) -> list[Path]:
     files = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files += [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        visible = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        files += [file for file in visible if os.path.isfile(file)]
     if not files:
         raise InputError(f'The folder "{folder.name or folder}" is empty; choose the folder that holds the CT.')
     if not any(map(claims_dicom, files)):
@@ -116,13 +130,9 @@ def _check_finite(values: np.ndarray, name: str) -> None:
     if not np.issubdtype(values.dtype, np.floating):
         return
     broken = ~np.isfinite(values)
-    count = np.count_nonzero(broken)
+    count = int(np.count_nonzero(broken))
     if count:
-        z, y, x = np.unravel_index(np.argmax(broken), values.shape)
-        raise InputError(
-            f'"{name}" holds {count} voxel{"s" * (count > 1)} without a number (NaN or infinite), the first at '
-            f"x {x}, y {y}, slice {z}; export it again without them."
-        )
+        raise file_headers.not_finite(name, count, np.unravel_index(np.argmax(broken), values.shape))
 
 
 def _are_hounsfield(values: np.ndarray, lowest: float, highest: float) -> bool:
@@ -136,10 +146,13 @@ def _are_hounsfield(values: np.ndarray, lowest: float, highest: float) -> bool:
 
 
 def _what_it_may_be(values: np.ndarray, lowest: float, highest: float) -> str:
-    if -10 <= lowest and highest <= 1 and np.any(values != np.round(values)) or -20 < lowest < 0 and highest < 20:
+    if lowest == highest:
+        return "one value everywhere"
+    if max(-lowest, highest) > LARGEST_HU:
+        return "far beyond those of any CT"
+    if -20 < lowest and highest < 20 and np.any(values != np.round(values)):
         return "as in a normalised image"
-    if 0 <= lowest and highest <= 255:
-        return "as in a label map or a picture"
-    if 0 <= lowest:
-        return "without the negative values of air and fat, as in an MR image or a CT stored without its rescale"
+    if lowest >= 0:
+        picture = "a label map or a picture" if highest <= 255 else "an MR image or a CT stored without its rescale"
+        return f"without the negative values of air and fat, as in {picture}"
     return "without air and fat"

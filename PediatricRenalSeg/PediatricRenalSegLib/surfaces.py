@@ -26,7 +26,7 @@ SLICE_SIGMA = 0.7
 LEAST_SIGMA_MM = 1.2
 """... and at least this: the length of the steps that a CT's pixels leave on a contour."""
 
-THICK_SLICE_WEIGHT = 3.0
+THICK_SLICE_WEIGHT = 1.5
 """Most that a step across thick slices counts more than its length in the distance field."""
 
 
@@ -87,11 +87,12 @@ def _smooth_distance(mask: sitk.Image) -> sitk.Image:
 
 def _isotropic(field: sitk.Image) -> sitk.Image:
     """The field on an isotropic grid of about ``GRID_POINTS`` points with the same axes."""
-    lengths = [(size - 1) * step for size, step in zip(field.GetSize(), field.GetSpacing())]
+    lengths = [(size - 1) * step for size, step in zip(field.GetSize(), field.GetSpacing(), strict=True)]
     step = max((float(np.prod(lengths)) / GRID_POINTS) ** (1 / 3), FINEST_MM)
     size = [int(length / step) + 1 for length in lengths]
-    spacing = [length / (count - 1) for length, count in zip(lengths, size)]
-    return sitk.Resample(field, size, sitk.Transform(), sitk.sitkBSpline, field.GetOrigin(), spacing, field.GetDirection())
+    spacing = [length / (count - 1) for length, count in zip(lengths, size, strict=True)]
+    place = (field.GetOrigin(), spacing, field.GetDirection())
+    return sitk.Resample(field, size, sitk.Transform(), sitk.sitkBSpline, *place)
 
 
 def _contour(field: sitk.Image, volume: float) -> vtk.vtkPolyData:

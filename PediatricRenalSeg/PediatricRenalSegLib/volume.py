@@ -1,4 +1,4 @@
-"""Reading CT volumes and carrying their geometry.
+"""The CT and the labels on its grid, and the canonical axial order of their voxels.
 
 Arrays are ``(z, y, x)``; physical space is LPS millimetres: x grows toward the patient's Left, y toward
 Posterior, z toward Superior.
@@ -6,7 +6,6 @@ Posterior, z toward Superior.
 
 from dataclasses import dataclass
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,8 +19,8 @@ class InputError(ValueError):
 class CTVolume:
     """A checked CT: the image exactly as it lies on its input grid, any orientation.
 
-    A scan with a tilted gantry has no orthogonal grid of its own; for it the CT is the upright grid it
-    was resampled to while reading, and ``source`` says so.
+    ``reading.read_ct`` makes it. A scan with a tilted gantry has no orthogonal grid of its own; for it
+    the CT is the upright grid it was resampled to while reading, and ``source`` says so.
     """
 
     image: sitk.Image
@@ -65,21 +64,6 @@ class LabelVolume:
     def axial(self) -> tuple[np.ndarray, tuple[float, float, float]]:
         """As ``CTVolume.axial``."""
         return _axial(self.image)
-
-
-def read_ct(path: str | Path) -> CTVolume:
-    """Read and check a CT: a DICOM folder or file, NIfTI, NRRD or MetaImage (MHA, MHD).
-
-    A folder is searched recursively and its axial CT series with most slices is taken; a file of a DICOM
-    series stands for the whole series in its folder. Any orientation, oblique grids and anisotropic
-    spacing are kept as they are; values below -1024 HU (padding) too.
-
-    Raises ``InputError`` for everything that is not a complete, regular CT of a body.
-    """
-    # The readers build on the types above, and bring pydicom with them: they are loaded on first use.
-    from PediatricRenalSegLib.reading import read_checked
-
-    return read_checked(Path(path))
 
 
 def _axial(image: sitk.Image) -> tuple[np.ndarray, tuple[float, float, float]]:

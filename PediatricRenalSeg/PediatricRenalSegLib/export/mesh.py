@@ -46,7 +46,8 @@ def write_obj(path: Path, surfaces: dict[str, vtk.vtkPolyData]) -> None:
     segments = _present(surfaces)
     materials = [f"# {HEADER}"]
     for segment in segments:
-        materials += [f"newmtl {segment.id}", "Kd " + " ".join(f"{c / 255:.4f}" for c in segment.color), "Ks 0.2 0.2 0.2"]
+        color = " ".join(f"{channel / 255:.4f}" for channel in segment.color)
+        materials += [f"newmtl {segment.id}", f"Kd {color}", "Ks 0.2 0.2 0.2"]
     path.with_suffix(".mtl").write_text("\n".join(materials) + "\n", encoding="utf-8")
     first = 1
     with path.open("w", encoding="utf-8", newline="\n") as file:
@@ -111,7 +112,8 @@ def _glb(document: bytes, binary: bytes) -> bytes:
     """The container of glTF 2.0, chapter 4.4: header, JSON chunk padded with spaces, binary chunk."""
     document += b" " * (-len(document) % 4)
     binary += b"\0" * (-len(binary) % 4)
-    chunks = struct.pack("<I4s", len(document), b"JSON") + document + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    chunks = struct.pack("<I4s", len(document), b"JSON") + document
+    chunks += struct.pack("<I4s", len(binary), b"BIN\0") + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 

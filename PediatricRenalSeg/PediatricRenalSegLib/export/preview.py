@@ -1,5 +1,7 @@
 """``preview.png``: three slices with contours, the models, and a legend; drawn without a display."""
 
+import ctypes.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,12 @@ MARGIN = 1.4
 """The panels show this many times the longest extent of the structures."""
 
 SMALLEST_VIEW_MM = 120.0
+SUBSTANTIAL = 0.25
+"""Share of its largest section from which on a segment counts as shown by a slice."""
+
 FILL = 0.28
+"""Opacity of the area inside a contour."""
+
 BACKGROUND = (14, 16, 20)
 TEXT = (232, 234, 237)
 FAINT = (150, 156, 164)
@@ -69,7 +76,7 @@ def write_preview(
     side = 2 * PANEL + GAP
     picture = Image.new("RGB", (side, side + GAP + LEGEND), BACKGROUND)
     places = [(0, 0), (PANEL + GAP, 0), (0, PANEL + GAP)]
-    for plane, place in zip(PLANES, places):
+    for plane, place in zip(PLANES, places, strict=True):
         picture.paste(_slice_panel(plane, intensities, segments, spacing, center, length), place)
     picture.paste(_model_panel(surfaces), (PANEL + GAP, PANEL + GAP))
     _draw_legend(ImageDraw.Draw(picture), side + GAP, side, measurements)
@@ -112,12 +119,13 @@ def _slice_panel(plane: _Plane, intensities, segments, spacing, center, length) 
 
 
 def _best_slice(segments: np.ndarray, axis: int) -> int:
-    """The slice that shows most of all segments, each relative to its largest section."""
+    """The slice with most segments cut substantially, and of these the one with the largest relative sections."""
     score = np.zeros(segments.shape[axis])
-    for segment, box in zip(SEGMENTS, ndimage.find_objects(segments, len(SEGMENTS))):
+    for segment, box in zip(SEGMENTS, ndimage.find_objects(segments, len(SEGMENTS)), strict=True):
         if box:
             area = (segments[box] == segment.value).sum(axis=tuple(i for i in range(3) if i != axis))
-            score[box[axis]] += area / area.max()
+            share = area / area.max()
+            score[box[axis]] += share + (share >= SUBSTANTIAL)
     return int(score.argmax()) if score.any() else segments.shape[axis] // 2
 
 
@@ -139,11 +147,22 @@ def _resampled(cut: np.ndarray, plane: _Plane, spacing, center, length, outside:
 
 def _model_panel(surfaces: dict[str, vtk.vtkPolyData]) -> Image.Image:
     """The models seen from the front, a little from the patient's left and from above."""
+    if surfaces and not _has_opengl():
+        panel = Image.new("RGB", (PANEL, PANEL), BACKGROUND)
+        _draw_title(ImageDraw.Draw(panel), "No 3D view: this machine has no OpenGL (libEGL)")
+        return panel
     panel = _rendered(surfaces) if surfaces else Image.new("RGB", (PANEL, PANEL), BACKGROUND)
     draw = ImageDraw.Draw(panel)
     _draw_letters(draw, ("R", "L", "S", "I"))
     _draw_title(draw, "From the front")
     return panel
+
+
+def _has_opengl() -> bool:
+    """VTK ends the whole process with a segmentation fault on a Linux machine without any OpenGL library."""
+    if sys.platform != "linux":
+        return True
+    return any(ctypes.util.find_library(name) for name in ("EGL", "GL", "OSMesa"))
 
 
 def _rendered(surfaces: dict[str, vtk.vtkPolyData]) -> Image.Image:
@@ -229,7 +248,7 @@ def _font(size: int) -> ImageFont.ImageFont:
 def _draw_letters(draw: ImageDraw.ImageDraw, letters: tuple[str, str, str, str]) -> None:
     middle, edge = PANEL / 2, 16
     places = ((edge, middle), (PANEL - edge, middle), (middle, edge), (middle, PANEL - edge))
-    for letter, place in zip(letters, places):
+    for letter, place in zip(letters, places, strict=True):
         draw.text(place, letter, fill=TEXT, font=_font(22), anchor="mm", stroke_width=2, stroke_fill=(0, 0, 0))
 
 
@@ -242,7 +261,8 @@ def _draw_scale(draw: ImageDraw.ImageDraw, pixels_per_mm: float) -> None:
     right, y = PANEL - 16, PANEL - 16
     left = right - 50 * pixels_per_mm
     draw.line([(left, y), (right, y)], fill=TEXT, width=3)
-    draw.text(((left + right) / 2, y - 6), "5 cm", fill=TEXT, font=_font(16), anchor="mb", stroke_width=2, stroke_fill=(0, 0, 0))
+    middle = ((left + right) / 2, y - 6)
+    draw.text(middle, "5 cm", fill=TEXT, font=_font(16), anchor="mb", stroke_width=2, stroke_fill=(0, 0, 0))
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, top: int, width: int, measurements: Measurements) -> None:
@@ -252,6 +272,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, top: int, width: int, measurements: 
         left = position * column + 24
         measured = measurements.of(segment.id)
         value = f"{measured.volume_ml:.0f} ml" if measured else "not found"
+        ink = TEXT if measured else FAINT
         draw.rounded_rectangle((left, top + 22, left + 36, top + 58), 8, fill=segment.color if measured else FAINT)
-        draw.text((left + 52, top + 40), segment.display_name, fill=TEXT if measured else FAINT, font=_font(24), anchor="lm")
-        draw.text((left + column - 48, top + 40), value, fill=TEXT if measured else FAINT, font=_font(24), anchor="rm")
+        draw.text((left + 52, top + 40), segment.display_name, fill=ink, font=_font(24), anchor="lm")
+        draw.text((left + column - 48, top + 40), value, fill=ink, font=_font(24), anchor="rm")

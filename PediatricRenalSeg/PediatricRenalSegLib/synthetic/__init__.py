@@ -1,7 +1,7 @@
 """Synthetic patients: children's abdomens in CT, with and without a Wilms tumor.
 
-No pediatric CT may be passed on, so demo, tests and part of the training data
-come from here. ``generate_child`` makes a diagnostic-looking volume,
+There is no public pediatric CT of renal tumors to build on, so demo, tests and
+part of the training data come from here. ``generate_child`` makes a diagnostic-looking volume,
 ``training_scan`` a coarser one in seconds.
 """
 

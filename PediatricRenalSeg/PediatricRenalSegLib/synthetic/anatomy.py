@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import bowel, growth, kidneys, organs, torso, tumors, vessels
+from . import bowel, kidneys, organs, torso, tumors, vessels
 from .canvas import Canvas
 from .shapes import Coordinates, Waves
 
@@ -40,12 +40,12 @@ class Anatomy:
         """Random numbers for one part of the body, the same on every grid."""
         return np.random.default_rng([self.seed, zlib.crc32(part.encode())])
 
-    def paint(self, z: np.ndarray, pixel: float, slab: float) -> Canvas:
+    def paint(self, z: np.ndarray, pixel: float) -> Canvas:
         """Paint the child at heights ``z`` (mm) with in-plane spacing ``pixel`` (mm)."""
         half_x, half_y = self.body.reach()
         x = np.arange(-half_x, half_x + pixel, pixel)
         y = np.arange(-half_y, half_y + pixel, pixel)
-        canvas = Canvas(z, y, x, slab, self.rng("texture"))
+        canvas = Canvas(z, y, x, self.rng("texture"))
         self._set_coordinates(canvas)
         torso.paint_wall(canvas, self)
         organs.paint_chest(canvas, self)

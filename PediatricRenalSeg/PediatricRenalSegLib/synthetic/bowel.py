@@ -8,7 +8,6 @@ from .canvas import Canvas
 from .organs import dome_height
 from .shapes import Waves, ellipsoid, local, rotation
 
-
 LOOPS = 64  # of small bowel, enough to leave little empty fat
 
 
@@ -75,7 +74,13 @@ def _paint_colon(canvas: Canvas, anatomy) -> None:
     sag = rng.uniform(0.0, 1.3)
     courses = {
         "right": [(-edge, 0.20, -1.3), (-edge, 0.22, 0.3), (-edge * 0.97, 0.18, 1.5), (-edge * 0.85, -0.1, 2.3)],
-        "across": [(-0.78, -0.35, 2.3), (-0.45, -0.68, 2.2 - sag), (0.0, -0.76, 1.9 - sag), (0.45, -0.68, 2.8 - sag), (0.75, -0.25, 4.3)],
+        "across": [
+            (-0.78, -0.35, 2.3),
+            (-0.45, -0.68, 2.2 - sag),
+            (0.0, -0.76, 1.9 - sag),
+            (0.45, -0.68, 2.8 - sag),
+            (0.75, -0.25, 4.3),
+        ],
         "left": [(edge * 0.92, -0.05, 4.6), (edge * 0.98, 0.22, 3.2), (edge, 0.26, 1.2), (edge * 0.97, 0.2, -1.3)],
     }
     for name, course in courses.items():
@@ -100,7 +105,11 @@ def _paint_colon_part(canvas: Canvas, points: np.ndarray, radii: np.ndarray, rng
     canvas.paint("gas", box, np.maximum(lumen + 0.5, (rng.uniform(1.0, 1.9) - speckle) * 2.0), opacity=0.75)
     # Gas collects in front, in some stretches.
     stretch = Waves.draw(rng, 9.0 * caliber, 4)(p)
-    nearest = np.interp(p[2].ravel(), *_sorted_by_height(points)).reshape(p[2].shape) if np.ptp(points[:, 2]) > np.ptp(points[:, 0]) else points[:, 1].mean()
+    nearest = (
+        np.interp(p[2].ravel(), *_sorted_by_height(points)).reshape(p[2].shape)
+        if np.ptp(points[:, 2]) > np.ptp(points[:, 0])
+        else points[:, 1].mean()
+    )
     level = p[1] - nearest + 0.25 * caliber - 0.9 * caliber * stretch
     canvas.paint("gas", box, np.maximum(lumen + 0.3, level))
 
@@ -124,10 +133,17 @@ def _paint_stomach(canvas: Canvas, anatomy) -> None:
     body, rng = anatomy.body, anatomy.rng("stomach")
     w, d, h = body.inner_half_width, body.inner_half_depth, body.pitch
     fill = rng.uniform(0.75, 1.25)
-    center = np.array([0.40 * w, -0.18 * d, 5.2 * h])
+    center = np.array([0.40 * w, -0.18 * d, 5.5 * h])
     radii = np.array([0.36 * w, 0.46 * d, 1.55 * h]) * fill
     frame = rotation([0, 1, 0], rng.uniform(0.2, 0.6)) @ rotation([1, 0, 0], rng.uniform(-0.4, 0.1))
-    antrum = np.array([center - [0.1 * w, 0.1 * d, 0.8 * h], [0.12 * w, -0.55 * d, 3.6 * h], [-0.15 * w, -0.45 * d, 3.4 * h], [-0.28 * w, -0.2 * d, 3.3 * h]])
+    antrum = np.array(
+        [
+            center - [0.1 * w, 0.1 * d, 0.8 * h],
+            [0.12 * w, -0.55 * d, 3.6 * h],
+            [-0.15 * w, -0.45 * d, 3.4 * h],
+            [-0.28 * w, -0.2 * d, 3.3 * h],
+        ]
+    )
     tube = canvas.tube(antrum, np.array([0.75, 0.65, 0.45, 0.3]) * h * (0.5 + 0.5 * fill), canvas.soft)
     reach = np.full(3, radii.max() * 1.15)
     box = canvas.find_box(center - reach, center + reach, canvas.soft)
@@ -135,7 +151,7 @@ def _paint_stomach(canvas: Canvas, anatomy) -> None:
     if box is not None:
         p = canvas.at(box, canvas.soft)
         body_part = ellipsoid(local(p, center, frame), radii) + 0.03 * w * Waves.draw(rng, 0.6 * w, 5)(p)
-        parts.append((box, np.maximum(body_part, p[2] - dome_height(p, body) + 0.12 * h + 1.5)))
+        parts.append((box, np.maximum(body_part, p[2] - dome_height(p, body) + 0.5)))
     level = center[1] + rng.uniform(-0.75, 0.35) * radii[1]
     content = rng.choice(["chyme", "food", "oral_contrast"], p=[0.5, 0.35, 0.15])
     for part, distance in parts:

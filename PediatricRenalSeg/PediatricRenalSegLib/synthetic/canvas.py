@@ -15,6 +15,8 @@ from scipy import ndimage
 
 from .shapes import Coordinates, capsule, coverage
 
+EDGE = 1.3  # voxels over which a painted edge fades: no staircase after resampling
+
 Box = tuple[slice, slice, slice]
 
 
@@ -35,12 +37,12 @@ class Canvas:
     organs, which are pushed aside. Without a tumor all three agree.
     """
 
-    def __init__(self, z: np.ndarray, y: np.ndarray, x: np.ndarray, slab: float, rng: np.random.Generator):
+    def __init__(self, z: np.ndarray, y: np.ndarray, x: np.ndarray, rng: np.random.Generator):
         self.z, self.y, self.x = (np.asarray(v, np.float32) for v in (z, y, x))
         self.pixel = float(self.x[1] - self.x[0])
-        self.slab = slab  # mm of patient that one painted plane stands for
         self.layers: list[Layer] = []
         self.cavity: np.ndarray | None = None  # distance to the inner body wall
+        self.in_muscle: np.ndarray | None = None  # depth under the subcutaneous fat
         self.texture = self._draw_texture(rng)
 
     @property
@@ -95,11 +97,13 @@ class Canvas:
             distance[inner] = np.minimum(distance[inner], near)
         return outer, distance
 
-    def paint(self, tissue: str, box: Box, distance: np.ndarray, *, label: int = 0, opacity=1.0, clip: bool = True) -> None:
+    def paint(
+        self, tissue: str, box: Box, distance: np.ndarray, *, label: int = 0, opacity=1.0, clip: bool = True
+    ) -> None:
         """Cover the inside of a shape; with ``clip``, only within the body cavity."""
         if clip:
             distance = np.maximum(distance, self.cavity[box])
-        share = coverage(distance, 1.3 * self.pixel) * np.float32(1.0) * opacity
+        share = coverage(distance, EDGE * self.pixel) * opacity
         self.layers.append(Layer(tissue, box, share.astype(np.float32), label))
 
     def render(self, hounsfield: Mapping[str, tuple[float, float]]) -> np.ndarray:

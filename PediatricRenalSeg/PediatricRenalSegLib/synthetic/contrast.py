@@ -73,7 +73,9 @@ def draw_hounsfield(phase: str, rng: np.random.Generator) -> Hounsfield:
         raise ValueError(f"unknown phase {phase!r}; one of {', '.join(PHASES)}")
     table = {name: (rng.uniform(low, high), float(texture)) for name, (low, high, texture) in _FIXED.items()}
     if phase == "random":
-        table.update({name: (rng.uniform(*_RANDOM_RANGE), rng.uniform(0.5, 2.0) * row[-1]) for name, row in _ENHANCING.items()})
+        table.update(
+            {name: (rng.uniform(*_RANDOM_RANGE), rng.uniform(0.5, 2.0) * row[-1]) for name, row in _ENHANCING.items()}
+        )
         table["muscle"] = (rng.uniform(40, 75), 6.0)
         return table
     column = PHASES.index(phase)

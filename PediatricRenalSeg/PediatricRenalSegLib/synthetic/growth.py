@@ -1,7 +1,8 @@
 """How big a child is: charts by age, and how big a Wilms tumor is.
 
-Every chart is a piecewise-linear curve through published means; individual
-children scatter around it (see the ``draw_*`` functions).
+Every chart is a piecewise-linear curve. The knots are rounded values set to
+follow the sources named beside them, not copies of their tables; where no source
+is named they are estimates. Individual children scatter around the curves.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ import numpy as np
 # Ages (years) of the knots below.
 _KNOT_YEARS = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0)
 
-# Mean waist circumference, cm. Two years and older: McDowell et al.,
+# Mean waist circumference, cm. Two years and older: about those of McDowell et al.,
 # Anthropometric Reference Data for Children and Adults, National Health
 # Statistics Reports 10 (2008). Infants: abdominal circumference of newborns
 # (about 33-36 cm) joined smoothly to the two-year value.
 _WAIST_CM = (36.0, 42.0, 45.0, 48.0, 51.5, 55.5, 60.0, 65.0, 70.0, 74.0, 77.0)
 
 # Length of the lumbar spine L1-L5, cm: 7 at birth, 10.5-11 at five, 15.5-16 at
-# maturity (Dimeglio, J Pediatr Orthop B 2001;10:237).
+# maturity (after Dimeglio, Growth in Pediatric Orthopaedics, J Pediatr Orthop
+# 2001;21:549).
 _LUMBAR_CM = (7.0, 8.0, 8.6, 9.4, 10.5, 11.3, 12.1, 13.0, 14.0, 15.0, 15.7)
 
-# Depth of the trunk over its width. Infants are nearly round.
+# Depth of the trunk over its width, an estimate. Infants are nearly round.
 _DEPTH_OVER_WIDTH = (0.86, 0.85, 0.84, 0.81, 0.78, 0.75, 0.73, 0.72, 0.71, 0.70, 0.69)
 
 # Quantiles of the volume (ml) of 592 renal lesions outlined before treatment
-# in the trials AREN0532, AREN0533, AREN0534 and AREN03B2 of the Children's
-# Oncology Group (The Cancer Imaging Archive; 1,553 lesions at all times). The
-# smallest lesions of that list are nephrogenic rests of under 1 ml.
+# in the trials AREN0532, AREN0533 and AREN0534 of the Children's Oncology Group
+# (1,553 lesions over all time points; most are of AREN0534, bilateral disease).
 WILMS_VOLUME_QUANTILES = (
     (0.00, 0.3),
     (0.05, 1.6),

@@ -144,7 +144,7 @@ def _paint_kidney(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> N
 
 
 def _paint_medulla(canvas, box, kidney, surface, sinus, lobe, w, rng) -> None:
-    cortex = 0.13 * kidney.radii[0] * rng.uniform(0.9, 1.2) * 0.9
+    cortex = 0.12 * kidney.radii[0] * rng.uniform(0.9, 1.2)
     pyramids = np.maximum(surface + cortex * (1.15 - 0.25 * lobe), 0.3 - sinus)
     pyramids = np.maximum(pyramids, (0.10 - lobe) * 0.10 * kidney.radii[0])
     row = 0.10 * kidney.radii[2] - np.abs(w)  # front and back row of pyramids
@@ -157,12 +157,16 @@ def _paint_pelvis(canvas, box, kidney, p: Coordinates, lobe, fine, surface) -> N
     u, v, w = p
     length, width, thickness = kidney.radii
     size = kidney.pelvis
-    funnel = ellipsoid((u, v - 0.95 * width, w + 0.02 * length), (0.24 * length * size, 0.50 * width, 0.13 * thickness * size))
+    funnel = ellipsoid(
+        (u, v - 0.95 * width, w + 0.02 * length), (0.24 * length * size, 0.50 * width, 0.13 * thickness * size)
+    )
     calyces = ellipsoid((u, v - 0.55 * width, w), (0.42 * length, 0.50 * width, 0.17 * thickness * size))
     calyces = np.maximum(calyces, (0.65 - 0.35 * (size - 0.5) - lobe) * 0.08 * length)
     urine = np.minimum(funnel, calyces) + 0.02 * length * fine
     canvas.paint("urine", box, np.maximum(urine, surface - 0.15 * width))
-    vessels = ellipsoid((u - 0.1 * length, v - 0.8 * width, w - 0.14 * thickness), (0.3 * length, 0.4 * width, 0.07 * length))
+    vessels = ellipsoid(
+        (u - 0.1 * length, v - 0.8 * width, w - 0.14 * thickness), (0.3 * length, 0.4 * width, 0.07 * length)
+    )
     canvas.paint("renal_vein", box, np.maximum(vessels, 0.2 * width - v), opacity=0.8)
 
 

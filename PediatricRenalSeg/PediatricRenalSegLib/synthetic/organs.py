@@ -17,7 +17,9 @@ def dome_height(p: Coordinates, body) -> np.ndarray:
     slope = 3.6 * body.pitch
     high = body.dome * body.pitch
     domes = np.maximum(high - slope * (right + deep), high - 0.45 * body.pitch - slope * (left + deep))
-    return np.maximum(domes, (body.dome - 1.3) * body.pitch * (1.0 - 0.55 * smoothstep(y, 0.0, 0.9 * body.inner_half_depth)))
+    return np.maximum(
+        domes, (body.dome - 1.3) * body.pitch * (1.0 - 0.55 * smoothstep(y, 0.0, 0.9 * body.inner_half_depth))
+    )
 
 
 def paint_chest(canvas: Canvas, anatomy) -> None:
@@ -33,10 +35,12 @@ def paint_chest(canvas: Canvas, anatomy) -> None:
     over = dome - z  # negative above the diaphragm
     canvas.paint("muscle", box, over)
     wave = Waves.draw(rng, 0.6 * body.half_width, 4)(p)
-    mediastinum = np.abs(x - 0.02 * body.half_width) - (0.26 + 0.04 * wave) * body.half_width
-    mediastinum = np.maximum(mediastinum, 0.0) - 4.0 * smoothstep(y, 0.3 * body.half_depth, 0.6 * body.half_depth)
-    lung = np.maximum(over + 0.08 * body.pitch + 0.8, (0.24 + 0.04 * wave) * body.half_width - np.abs(x - 0.02 * body.half_width))
-    behind = np.maximum(over + 0.08 * body.pitch + 0.8, np.maximum(0.55 * body.pitch - np.abs(x), body.spine_y - 0.2 * body.pitch - y))
+    lung = np.maximum(
+        over + 0.08 * body.pitch + 0.8, (0.11 + 0.05 * wave) * body.half_width - np.abs(x - 0.02 * body.half_width)
+    )
+    behind = np.maximum(
+        over + 0.08 * body.pitch + 0.8, np.maximum(0.55 * body.pitch - np.abs(x), body.spine_y - 0.2 * body.pitch - y)
+    )
     canvas.paint("mesentery", box, over + 0.2 * body.pitch)
     canvas.paint("lung", box, np.minimum(lung, behind) + 0.5)
     _paint_lung_vessels(canvas, box, p, np.minimum(lung, behind) + 2.0, rng, body)
@@ -73,14 +77,16 @@ def _paint_liver(canvas: Canvas, anatomy) -> None:
     baby = 1.0 - smoothstep(np.float32(anatomy.age_years), 0.0, 4.0)
     bottom = body.pitch * (2.0 - 0.6 * baby + 0.45 * np.clip(rng.normal(), -1.5, 1.5))
     reach = body.inner_half_width * (0.25 + 0.30 * baby + rng.uniform(-0.05, 0.35))
-    box = canvas.find_box((-9e3, -9e3, bottom - 0.5 * body.pitch), (reach + 12, 9e3, body.dome * body.pitch + 6), canvas.soft)
+    box = canvas.find_box(
+        (-9e3, -9e3, bottom - 0.5 * body.pitch), (reach + 12, 9e3, body.dome * body.pitch + 6), canvas.soft
+    )
     if box is None:
         return
     p = canvas.at(box, canvas.soft)
     x, y, z = p
     wave = Waves.draw(rng, 0.8 * body.half_width, 5)(p)
     fine = Waves.draw(rng, 0.3 * body.half_width, 5)(p)
-    under_dome = z - dome_height(p, body) + 0.10 * body.pitch + 1.0
+    under_dome = z - dome_height(p, body) + 0.3
     inset = canvas.cavity[box] + rng.uniform(0.8, 2.5)
     # Lower edge: low at the right flank, climbing to the left and to the back.
     right = -0.85 * body.inner_half_width
@@ -104,7 +110,9 @@ def _paint_liver_vessels(canvas, box, p, liver, rng, body) -> None:
     for tissue, scale in (("portal_vein", 0.75), ("hepatic_vein", 0.85)):
         first, second = (Waves.draw(rng, scale * body.half_width, 6)(p) for _ in range(2))
         near = smoothstep(-deep, 0.0, 0.5 * body.half_width)
-        vessel = np.sqrt(first * first + second * second) * 0.14 * scale * body.half_width - (0.6 + 0.05 * body.pitch * (0.5 + near))
+        vessel = np.sqrt(first * first + second * second) * 0.14 * scale * body.half_width - (
+            0.6 + 0.05 * body.pitch * (0.5 + near)
+        )
         canvas.paint(tissue, box, np.maximum(vessel, deep))
 
 
@@ -134,9 +142,15 @@ def _paint_spleen(canvas: Canvas, anatomy) -> None:
     frame = rotation([0, 0, 1], rng.uniform(0.2, 0.6)) @ rotation([0, 1, 0], rng.uniform(-0.1, 0.3))
     wave = Waves.draw(rng, 0.5 * body.half_width, 5)(p)
     distance = ellipsoid(local(p, center, frame), radii) + 0.02 * body.half_width * wave
-    hollow = ellipsoid(tuple(c - o for c, o in zip(p, center - [0.42 * body.inner_half_width, 0.22 * body.inner_half_depth, 0], strict=True)), radii * 0.9)
+    hollow = ellipsoid(
+        tuple(
+            c - o
+            for c, o in zip(p, center - [0.42 * body.inner_half_width, 0.22 * body.inner_half_depth, 0], strict=True)
+        ),
+        radii * 0.9,
+    )
     distance = smooth_intersection(distance, -hollow, 0.2 * body.pitch)
-    under_dome = p[2] - dome_height(p, body) + 0.10 * body.pitch + 1.0
+    under_dome = p[2] - dome_height(p, body) + 0.5
     distance = np.maximum(np.maximum(distance, under_dome), canvas.cavity[box] + 1.5)
     canvas.paint("spleen", box, distance)
     moire = np.sin(2.2 * Waves.draw(rng, 0.35 * body.half_width, 6)(p) - 0.55 * distance / (0.1 * body.pitch))

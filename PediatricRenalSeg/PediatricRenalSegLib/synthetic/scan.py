@@ -13,7 +13,6 @@ from .anatomy import Anatomy, draw_anatomy
 from .contrast import PHASES, draw_hounsfield
 from .shapes import coverage
 
-LABELS = {"right kidney": 1, "left kidney": 2, "tumor": 3}
 SHARE_WITH_TUMOR = 0.6  # of the training patients
 
 
@@ -135,9 +134,8 @@ def scan(anatomy: Anatomy, settings: ScanSettings, rng: np.random.Generator) -> 
     """Paint the child at the height of each slice and image it."""
     heights = settings.z_low + settings.spacing_mm * np.arange(settings.slices)
     planes = max(int(round(settings.slice_mm / anatomy.working_mm)), 1)
-    slab = settings.slice_mm / planes
-    within = slab * (np.arange(planes) - 0.5 * (planes - 1))
-    canvas = anatomy.paint((heights[:, None] + within).ravel(), anatomy.working_mm, slab)
+    within = settings.slice_mm / planes * (np.arange(planes) - 0.5 * (planes - 1))
+    canvas = anatomy.paint((heights[:, None] + within).ravel(), anatomy.working_mm)
     body = _average(canvas.render(settings.hounsfield), planes)
     shares = np.stack([_average(share, planes) for share in canvas.memberships()])
 
@@ -210,7 +208,9 @@ def _scene(anatomy: Anatomy, settings: ScanSettings, rng: np.random.Generator):
     if settings.blanket:
         drape = np.hypot((x - cx) / (1.10 * body.half_width), (y - cy) / (1.13 * body.half_depth)) - 1.0
         drape = drape * body.half_width + 1.8 * np.sin(x / rng.uniform(9, 20)) + 1.2 * np.sin(y / rng.uniform(5, 15))
-        objects.append((coverage(np.maximum(np.abs(drape) - 0.5, y - cy - 0.3 * body.half_depth), width), rng.uniform(-700, -350)))
+        objects.append(
+            (coverage(np.maximum(np.abs(drape) - 0.5, y - cy - 0.3 * body.half_depth), width), rng.uniform(-700, -350))
+        )
     if settings.table:
         top = cy + 1.05 * body.half_depth + rng.uniform(2, 10) + 0.10 * abs(settings.rotation_deg)
         radius, half = rng.uniform(350, 900), rng.uniform(190, 240)
@@ -239,8 +239,15 @@ def _arms(x, y, body, settings: ScanSettings, rng: np.random.Generator) -> list[
         dx = x - side * (body.half_width + radius + rng.uniform(6, 15))
         dy = y - rng.uniform(-0.2, 0.5) * body.half_depth
         limb = np.hypot(dx, dy * rng.uniform(0.9, 1.1)) - radius
-        bones = np.minimum(np.hypot(dx + 0.3 * radius, dy), np.hypot(dx - 0.3 * radius, dy - 0.1 * radius)) - 0.17 * radius
-        for distance, value in ((limb, -100.0), (limb + 0.2 * radius, 55.0), (bones, 700.0), (bones + 0.09 * radius, 250.0)):
+        bones = (
+            np.minimum(np.hypot(dx + 0.3 * radius, dy), np.hypot(dx - 0.3 * radius, dy - 0.1 * radius)) - 0.17 * radius
+        )
+        for distance, value in (
+            (limb, -100.0),
+            (limb + 0.2 * radius, 55.0),
+            (bones, 700.0),
+            (bones + 0.09 * radius, 250.0),
+        ):
             objects.append((coverage(distance, width), value))
     return objects
 

@@ -79,5 +79,7 @@ class Waves:
     def __call__(self, p: Coordinates) -> np.ndarray:
         total = np.float32(0.0)
         for (kx, ky, kz), phase in zip(self.vectors, self.phases, strict=True):
-            total = total + np.sin(p[0] * np.float32(kx) + p[1] * np.float32(ky) + p[2] * np.float32(kz) + np.float32(phase))
+            total = total + np.sin(
+                p[0] * np.float32(kx) + p[1] * np.float32(ky) + p[2] * np.float32(kz) + np.float32(phase)
+            )
         return total * np.float32(np.sqrt(2.0 / len(self.phases)))

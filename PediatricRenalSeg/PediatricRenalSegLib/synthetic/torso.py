@@ -8,7 +8,7 @@ import numpy as np
 
 from . import growth
 from .canvas import Canvas
-from .shapes import Coordinates, Waves, capsule, ellipsoid, smooth_intersection, smoothstep
+from .shapes import Coordinates, Waves, smooth_intersection, smoothstep
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,10 @@ def paint_wall(canvas: Canvas, anatomy) -> None:
 
     behind = y - (body.posterior_y + 0.6 * body.pitch * smoothstep(z, 5.0 * body.pitch, 7.0 * body.pitch))
     cavity = smooth_intersection(muscle - in_muscle, behind, 0.35 * body.pitch)
+    # In the pelvis the cavity ends at the iliacus muscle, inside the wings.
+    across, along, top = _iliac_plate(body, canvas.fixed)
+    outside = np.maximum(np.maximum(-across - 0.3 * body.pitch, 0.8 * top), along - 1.1 * _iliac_length(body))
+    cavity = smooth_intersection(cavity, -outside, 0.2 * body.pitch)
     canvas.cavity = cavity.astype(np.float32)
     canvas.paint("mesentery", every, cavity, clip=False)
     canvas.in_muscle = in_muscle
@@ -122,7 +126,9 @@ def paint_back(canvas: Canvas, anatomy) -> None:
     body, pitch = anatomy.body, anatomy.body.pitch
     rng = anatomy.rng("back")
     x, y, z = canvas.fixed
-    box = canvas.find_box((-3.2 * pitch, body.spine_y - 1.2 * pitch, -9e3), (3.2 * pitch, 9e3, 4.3 * pitch), canvas.fixed)
+    box = canvas.find_box(
+        (-3.2 * pitch, body.spine_y - 1.2 * pitch, -9e3), (3.2 * pitch, 9e3, 4.3 * pitch), canvas.fixed
+    )
     if box is None:
         return
     x, y, z = canvas.at(box, canvas.fixed)
@@ -140,7 +146,10 @@ def paint_back(canvas: Canvas, anatomy) -> None:
     canvas.paint("muscle", box, band, clip=False)
     # Erector spinae is set off by fat from the quadratus and at the midline.
     wobble = Waves.draw(rng, 1.5 * pitch, 4)((x, y, z))
-    cleft = np.abs(y - body.posterior_y - 0.42 * pitch - 0.25 * (side - 1.2 * pitch) + 0.08 * pitch * wobble) - 0.035 * pitch
+    cleft = (
+        np.abs(y - body.posterior_y - 0.42 * pitch - 0.25 * (side - 1.2 * pitch) + 0.08 * pitch * wobble)
+        - 0.035 * pitch
+    )
     opacity = 0.7 * smoothstep(side, 0.9 * pitch, 1.3 * pitch) * (1.0 - smoothstep(side, 2.0 * pitch, 2.8 * pitch))
     opacity = opacity * (canvas.in_muscle[box] > 0)
     canvas.paint("fat", box, cleft, opacity=opacity, clip=False)
@@ -149,7 +158,7 @@ def paint_back(canvas: Canvas, anatomy) -> None:
 def paint_bones(canvas: Canvas, anatomy) -> None:
     _paint_spine(canvas, anatomy.body, anatomy.rng("spine"))
     _paint_ribs(canvas, anatomy.body, anatomy.rng("ribs"))
-    _paint_ilium(canvas, anatomy.body, anatomy.rng("ilium"))
+    _paint_ilium(canvas, anatomy.body)
 
 
 def _paint_bone(canvas: Canvas, box, distance: np.ndarray, cortex: float, roughness=0.0) -> None:
@@ -191,7 +200,10 @@ def _paint_spine(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     pedicle = np.maximum(np.abs(side - 0.42 * pitch) - 0.12 * pitch, np.abs(y - 0.55 * pitch) - 0.28 * pitch)
     pedicle = np.maximum(pedicle, np.abs(step - 0.10 * pitch) - 0.20 * pitch)
     sweep = (y - 0.75 * pitch) / pitch
-    transverse = np.sqrt((y - 0.72 * pitch - 0.12 * (side - 0.4 * pitch)) ** 2 + (0.8 * (step - 0.05 * pitch)) ** 2) - 0.11 * pitch
+    transverse = (
+        np.sqrt((y - 0.72 * pitch - 0.12 * (side - 0.4 * pitch)) ** 2 + (0.8 * (step - 0.05 * pitch)) ** 2)
+        - 0.11 * pitch
+    )
     transverse = np.maximum(transverse, side - (1.15 - 0.25 * chest) * pitch)
     transverse = np.maximum(transverse, 0.35 * pitch - side)
     facet = np.sqrt((side - 0.52 * pitch) ** 2 + (y - 0.95 * pitch) ** 2) - 0.17 * pitch
@@ -213,7 +225,9 @@ def _paint_ribs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     box = (slice(top[0], canvas.shape[0]), *canvas.everywhere[1:])
     x, y, z = canvas.at(box, canvas.wall)
     depth = canvas.in_muscle[box]
-    angle = np.arccos(np.clip((y / body.half_depth) / np.sqrt((x / body.half_width) ** 2 + (y / body.half_depth) ** 2), -1, 1))
+    angle = np.arccos(
+        np.clip((y / body.half_depth) / np.sqrt((x / body.half_width) ** 2 + (y / body.half_depth) ** 2), -1, 1)
+    )
     height = 0.155 * pitch + 0.7
     thick = 0.105 * pitch + 0.5
     into = depth - (0.45 * body.muscle + 0.3 * thick + 0.5 * pitch * (1.0 - smoothstep(angle, 0.15, 0.55)))
@@ -234,26 +248,42 @@ def _paint_ribs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     _paint_bone(canvas, box, bone, 0.02 * pitch + 0.5)
 
 
-def _paint_ilium(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
-    """Iliac wings: curved plates that open to the front, with gluteal fat behind."""
+def _paint_ilium(canvas: Canvas, body: Body) -> None:
+    """Iliac wings: curved plates that open to the front."""
     pitch = body.pitch
     low = np.flatnonzero(canvas.z < 0.7 * pitch)
     if not len(low):
         return
     box = (slice(0, low[-1] + 1), *canvas.everywhere[1:])
     x, y, z = canvas.at(box, canvas.fixed)
-    side = np.abs(x)
-    crest = 0.25 * pitch * rng.uniform(0.2, 1.6)
-    start = np.array([0.30 * body.half_width, body.spine_y + 1.0 * pitch])
-    end = np.array([0.74 * body.half_width, -0.12 * body.half_depth])
-    along_axis = (end - start) / np.linalg.norm(end - start)
-    normal = np.array([along_axis[1], -along_axis[0]]) * -1.0
-    length = float(np.linalg.norm(end - start))
-    along = ((side - start[0]) * along_axis[0] + (y - start[1]) * along_axis[1]) / length
-    across = (side - start[0]) * normal[0] + (y - start[1]) * normal[1]
-    bow = 0.16 * length * (1.0 - (2.0 * along - 1.0) ** 2)
-    lean = 0.25 * (z - crest)  # the wing opens upward
-    plate = np.abs(across - bow - lean) - (0.10 * pitch + 0.8 + 0.05 * pitch * np.abs(2 * along - 1))
-    top = z - (crest - 1.7 * pitch * (along - 0.5) ** 2 * 4.0 * 0.45)
-    wing = smooth_intersection(plate, np.maximum(top, np.maximum(-along, along - 1.0) * length), 1.5)
+    across, along, top = _iliac_plate(body, (x, y, z))
+    plate = np.abs(across) - (0.10 * pitch + 0.8 + 0.05 * pitch * np.abs(2 * along / _iliac_length(body) - 1))
+    ends = np.maximum(-along, along - _iliac_length(body))
+    wing = smooth_intersection(plate, np.maximum(top, ends), 1.5)
     _paint_bone(canvas, box, wing, 0.03 * pitch + 0.6)
+
+
+def _iliac_ends(body: Body) -> np.ndarray:
+    """Back and front end (x, y) of the left wing, mm."""
+    back = (0.30 * body.half_width, body.spine_y + 1.0 * body.pitch)
+    return np.array([back, (0.74 * body.half_width, -0.12 * body.half_depth)])
+
+
+def _iliac_length(body: Body) -> float:
+    return float(np.linalg.norm(np.diff(_iliac_ends(body), axis=0)))
+
+
+def _iliac_plate(body: Body, p: Coordinates) -> Coordinates:
+    """Distances in mm: outward from the wing's middle, from its back end forward, and above its crest."""
+    x, y, z = p
+    back, front = _iliac_ends(body)
+    length = _iliac_length(body)
+    ahead = (front - back) / length
+    side = np.abs(x)
+    along = (side - back[0]) * ahead[0] + (y - back[1]) * ahead[1]
+    across = -(side - back[0]) * ahead[1] + (y - back[1]) * ahead[0]
+    bulge = (2.0 * along / length - 1.0) ** 2
+    crest = 0.2 * body.pitch
+    # The wing is bowed outward and opens upward; the crest is highest in its middle.
+    across = across - 0.16 * length * (1.0 - bulge) - 0.25 * (z - crest)
+    return across, along, z - crest + 0.75 * body.pitch * bulge

@@ -128,7 +128,7 @@ def _fit(tumor: Tumor, body) -> np.ndarray:
         over = np.maximum(rho - (1.0 + 0.25 * WALL_GIVE), 0.0)
         push[:, 0] -= over * x
         push[:, 1] -= over * y
-        push[:, 2] -= np.maximum(z - 0.92 * body.dome * body.pitch, 0.0) + np.minimum(z + 1.5 * body.pitch, 0.0)
+        push[:, 2] -= np.maximum(z - 0.92 * body.dome * body.pitch, 0.0) + np.minimum(z + 0.2 * body.pitch, 0.0)
         step = np.abs(push).max(0) * np.sign(push.sum(0))
         if np.abs(step).max() < 0.5:
             break

@@ -36,7 +36,7 @@ class TrainingConfig:
     unet: StageConfig = field(default_factory=lambda: StageConfig(epochs=200))
     patience: int = 20
     """U-Net epochs without a better validation Dice, after the first 50, that end the training."""
-    shares: dict[str, float] = field(default_factory=lambda: {"generated": 0.4, "composite": 0.4, "real": 0.2})
+    shares: dict[str, float] = field(default_factory=lambda: {"generated": 0.3, "composite": 0.4, "real": 0.3})
     """Part of every batch by the kind of its patients; kinds that a store lacks leave theirs to the others."""
     bfloat16: bool = False
     """Mixed precision; twice as fast on processors with bfloat16 arithmetic."""
@@ -58,6 +58,8 @@ def read_config(path: Path) -> TrainingConfig:
         raise InputError(f"No training configuration at {path}; give the path of a JSON file.") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not valid JSON (line {error.lineno}): {error.msg}.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} must be a JSON object of keys and values.")
     known = TrainingConfig.__dataclass_fields__
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -73,6 +75,8 @@ def read_config(path: Path) -> TrainingConfig:
     config = TrainingConfig(**values)
     if config.crop not in CROP_DIVISORS:
         raise InputError(f"{path}: crop must be one of {', '.join(CROP_DIVISORS)}, not {config.crop!r}.")
+    if not config.reference_mask.is_file():
+        raise InputError(f"{path}: there is no reference mask at {config.reference_mask}.")
     return config
 
 

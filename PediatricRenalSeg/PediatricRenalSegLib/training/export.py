@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..model_bundle import FORMAT, ModelMetadata, load_model, save_torchscript
+from ..model_bundle import FORMAT, CatalogueEntry, ModelMetadata, file_sha256, load_model, save_torchscript
 from ..preprocessing import PIXEL_MM, Normalization
 from ..structures import STRUCTURES
 from ..volume import InputError
@@ -19,11 +19,12 @@ CARD_FIELDS = ("id", "version", "license", "license_notice", "training_domain", 
 TOLERANCE = 1e-5
 
 
-def export_model(run: Path, card: Path, output: Path) -> Path:
+def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
     """Write the best U-Net of a training folder as a model file and check it against the eager network.
 
-    card: JSON file with the ``CARD_FIELDS`` of the metadata; everything else the training knows. Raises
-    ``InputError`` when the folder holds no training or the card lacks a field.
+    card: JSON file with the ``CARD_FIELDS`` of the metadata; everything else the training knows. Returns
+    the model's entry for the catalogue. Raises ``InputError`` when the folder holds no training or the card
+    lacks a field.
     """
     checkpoint = run / CHECKPOINT
     if not checkpoint.is_file():
@@ -51,7 +52,7 @@ def export_model(run: Path, card: Path, output: Path) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     save_torchscript(network, metadata, mask.getvalue(), output)
     _check(network, output)
-    return output
+    return CatalogueEntry(metadata.id, output.name, file_sha256(output), output.stat().st_size)
 
 
 def _read_card(path: Path) -> dict:

@@ -114,8 +114,8 @@ def box_corners(boxes: Tensor) -> Tensor:
 
 
 def transform_points(theta: Tensor, points: Tensor) -> Tensor:
-    """Apply ``(B, 2, 3)`` to ``(B, P, 2)`` points."""
-    return points @ theta[:, :, :2].mT + theta[:, None, :, 2]
+    """Apply ``(B, 2, 3)`` to ``(B, P, 2)`` points; no matrix product, for the reason given in ``networks.affine``."""
+    return (theta[:, None, :, :2] * points[:, :, None, :]).sum(dim=3) + theta[:, None, :, 2]
 
 
 def labelled_normalization(store: SliceStore) -> Normalization:

@@ -36,7 +36,8 @@ class Trainer:
         saved = torch.load(self.checkpoint_path, weights_only=False) if self.checkpoint_path.exists() else None
         self.normalization = Normalization(**saved["normalization"]) if saved else labelled_normalization(self.training)
         torch.manual_seed(config.seed)
-        self.model = build_model(config, self.normalization).to(device)
+        # Channels last: on a processor the convolutions are half again as fast.
+        self.model = build_model(config, self.normalization).to(device, memory_format=torch.channels_last)
         self.reference_mask = torch.from_numpy(np.load(config.reference_mask)).float()[None, None]
         self.sampler = Sampler(self.training, config.shares, self.normalization, config.seed)
         self.stages = [

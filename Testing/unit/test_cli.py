@@ -1,0 +1,177 @@
+"""The real command line: exit codes, messages, progress, cancel."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from abdomens import abdomen
+from tiny_models import untrained_pipeline, write_model
+
+from PediatricRenalSegLib.model_bundle import catalogue
+from PediatricRenalSegLib.structures import SEGMENTS
+
+COMMAND = [sys.executable, "-m", "PediatricRenalSegLib.cli"]
+TIMEOUT_S = 120
+DONE, WRONG_INPUT, CANCELLED = 0, 2, 130
+FILES = {"labelmap.nii.gz", "segmentation.seg.nrrd", "report.json", "preview.png", "models"}
+
+
+def run(*arguments):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S)
+
+
+def assert_refused(result, words):
+    assert result.returncode == WRONG_INPUT, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and words in lines[0], result.stderr
+    assert result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A small CT and an untrained model: the commands are tested here, not the segmentation."""
+    folder = tmp_path_factory.mktemp("files")
+    abdomen(shape=(8, 64, 64), spacing=(8.0, 3.0, 3.0)).write(folder / "ct.nrrd")
+    write_model(folder / "model.pt")
+    return folder
+
+
+def segment(files, output, *options):
+    return run("segment", files / "ct.nrrd", "--output", output, "--model", files / "model.pt", "--device", "cpu", *options)
+
+
+# Segment
+
+
+def test_segment_with_json_progress(files, tmp_path):
+    result = segment(files, tmp_path / "out", "--progress", "json", "--batch-size", "3")
+    assert result.returncode == DONE, result.stderr
+    assert FILES <= {path.name for path in (tmp_path / "out").iterdir()}
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all(set(event) == {"stage", "done", "total", "seconds_left"} for event in events)
+    stages = list(dict.fromkeys(event["stage"] for event in events))
+    assert stages == ["model", "read", "preprocess", "network", "postprocess", "surfaces", "measure", "write"]
+    slices = [event["done"] for event in events if event["stage"] == "network" and event["total"] == 8]
+    assert slices == [0, 3, 6, 8]
+    assert "must be reviewed by a physician" in result.stderr
+
+
+def test_existing_result_needs_overwrite(files, tmp_path):
+    out = tmp_path / "out"
+    assert segment(files, out).returncode == DONE
+    written = (out / "report.json").stat().st_mtime_ns
+    assert_refused(segment(files, out), "exists already")
+    assert (out / "report.json").stat().st_mtime_ns == written
+    assert segment(files, out, "--overwrite").returncode == DONE
+    assert (out / "report.json").stat().st_mtime_ns > written
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("absent.nii.gz", "absent.nii.gz"), ("model.pt", "model.pt"), ("air.nrrd", "air.nrrd")],
+    ids=["absent", "no image", "no body"],
+)
+def test_wrong_input_is_one_line(files, tmp_path, source, words):
+    air = sitk.GetImageFromArray(np.full((8, 32, 32), -1000, np.int16))
+    sitk.WriteImage(air, str(files / "air.nrrd"))
+    result = run("segment", files / source, "--output", tmp_path / "out", "--model", files / "model.pt")
+    assert_refused(result, words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_model_is_one_line(files, tmp_path):
+    assert_refused(run("segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", "nobody"), "No model 'nobody'")
+
+
+@pytest.mark.parametrize("arguments", [[], ["segment"], ["segment", "ct", "--output", "out", "--batch-size", "0"], ["nonsense"]])
+def test_wrong_call(arguments):
+    assert run(*arguments).returncode == WRONG_INPUT
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_cancel(tmp_path, number):
+    """Signal in the middle of the slices; nothing may remain of the run."""
+    ct = abdomen(shape=(100, 64, 64), spacing=(3.0, 3.0, 3.0)).write(tmp_path / "ct.nrrd")
+    model = write_model(tmp_path / "model.pt", untrained_pipeline("full", features=8))
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["segment", ct, "--output", tmp_path / "out", "--model", model, "--device", "cpu"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--batch-size", "1", "--progress", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["stage"] == "network" and event["done"] == 2:
+            process.send_signal(number)
+    errors = process.stderr.read()
+    assert process.wait(TIMEOUT_S) == CANCELLED, errors
+    assert event["stage"] == "network" and event["done"] < 100
+    assert errors.splitlines() == ["pediatric-renal-seg: cancelled; nothing was written."]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+# Other commands
+
+
+def test_models():
+    result = run("models")
+    assert result.returncode == DONE, result.stderr
+    for entry in catalogue():
+        assert entry.id in result.stdout
+    assert "trained on:" in result.stdout and "limits:" in result.stdout
+
+
+def test_evaluate(tmp_path):
+    child = abdomen()
+    shifted = np.roll(child.labels, 2, axis=2)
+    paths = [write_labels(tmp_path / name, labels) for name, labels in (("a.nii.gz", child.labels), ("b.nii.gz", shifted))]
+    result = run("evaluate", *paths)
+    assert result.returncode == DONE, result.stderr
+    for line, label in zip(result.stdout.splitlines(), (1, 2), strict=True):
+        one, other = child.labels == label, shifted == label
+        assert f"dice {2 * (one & other).sum() / (one.sum() + other.sum()):.3f}" in line
+
+
+def test_evaluate_on_different_grids_is_one_line(tmp_path):
+    labels = abdomen().labels
+    result = run("evaluate", write_labels(tmp_path / "a.nrrd", labels), write_labels(tmp_path / "b.nrrd", labels[1:]))
+    assert_refused(result, "different grids")
+
+
+def write_labels(path: Path, labels: np.ndarray) -> Path:
+    sitk.WriteImage(sitk.GetImageFromArray(labels), str(path))
+    return path
+
+
+def test_training_without_configuration_is_one_line(tmp_path):
+    assert_refused(run("train", tmp_path / "absent.json"), "No training configuration")
+
+
+def test_export_without_training_is_one_line(tmp_path):
+    assert_refused(run("export", tmp_path, tmp_path / "card.json", "--output", tmp_path / "model.pt"), "checkpoint.pt")
+
+
+def test_demo(tmp_path):
+    """The main job on a generated child with the shipped model."""
+    out = tmp_path / "demo"
+    result = run("demo", "--output", out, "--age", "0.5", "--device", "cpu")
+    assert result.returncode == DONE, result.stderr
+    assert FILES <= {path.name for path in (out / "result").iterdir()}
+    ct, labels = (sitk.ReadImage(str(out / name)) for name in ("ct.nii.gz", "result/labelmap.nii.gz"))
+    assert labels.GetSize() == ct.GetSize()
+    assert set(np.unique(sitk.GetArrayViewFromImage(labels))) == {0, *(segment.structure.label for segment in SEGMENTS)}
+    assert_refused(run("demo", "--output", out, "--age", "0.5"), "exists already")
+
+
+@pytest.mark.parametrize("age", ["-1", "40"])
+def test_demo_age_is_checked(tmp_path, age):
+    assert_refused(run("demo", "--output", tmp_path / "demo", "--age", age), "choose an age from 0 to 16")

@@ -1,0 +1,254 @@
+"""Every format is read back by a reader that is not ours."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import trimesh
+import vtk
+from phantoms import CENTER, DIRECTIONS, PATIENT, ct_of, ellipsoids, grid
+from PIL import Image
+from vtk.util.numpy_support import vtk_to_numpy
+
+from PediatricRenalSegLib.export import mesh, patient_folder
+from PediatricRenalSegLib.export.labelmap import write_labelmap
+from PediatricRenalSegLib.export.patient_folder import write_patient_folder
+from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, write_preview
+from PediatricRenalSegLib.export.report import RunRecord
+from PediatricRenalSegLib.export.segmentation import write_segmentation
+from PediatricRenalSegLib.measurements import measure
+from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.surfaces import closed_surfaces
+from PediatricRenalSegLib.volume import InputError
+
+RUN = RunRecord("1.2.3", "demo-model", "ab" * 32, {"network": 1.23456}, {"device": "cpu"}, ("3 specks removed",))
+
+
+@pytest.fixture(scope="module")
+def case():
+    labels = ellipsoids(grid(DIRECTIONS["oblique_left_handed"], (1.0, 1.0, 2.0)), PATIENT)
+    ct = ct_of(labels)
+    return ct, labels, closed_surfaces(labels), measure(labels, ct)
+
+
+def assert_same_grid(image, reference):
+    assert image.GetSize() == reference.GetSize()
+    for got, expected in (
+        (image.GetSpacing(), reference.GetSpacing()),
+        (image.GetOrigin(), reference.GetOrigin()),
+        (image.GetDirection(), reference.GetDirection()),
+    ):
+        assert got == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_labelmap_has_structure_labels_on_the_grid_of_the_ct(tmp_path, name):
+    labels = ellipsoids(grid(DIRECTIONS[name], (1.0, 1.0, 2.0)), PATIENT)
+    write_labelmap(tmp_path / "labelmap.nii.gz", labels)
+    image = sitk.ReadImage(str(tmp_path / "labelmap.nii.gz"))
+    assert_same_grid(image, labels.image)
+    expected = np.array([0, 1, 1, 2])[sitk.GetArrayFromImage(labels.image)]
+    assert image.GetPixelID() == sitk.sitkUInt8 and (sitk.GetArrayFromImage(image) == expected).all()
+
+
+def test_segmentation_header_is_that_of_slicer(tmp_path, case):
+    _, labels, _, _ = case
+    write_segmentation(tmp_path / "segmentation.seg.nrrd", labels)
+    image = sitk.ReadImage(str(tmp_path / "segmentation.seg.nrrd"))
+    assert_same_grid(image, labels.image)
+    assert (sitk.GetArrayFromImage(image) == sitk.GetArrayFromImage(labels.image)).all()
+    assert image.GetMetaData("Segmentation_MasterRepresentation") == "Binary labelmap"
+    assert image.GetMetaData("Segmentation_ContainedRepresentationNames") == "Binary labelmap|"
+    for index, segment in enumerate(SEGMENTS):
+        assert image.GetMetaData(f"Segment{index}_ID") == segment.id
+        assert image.GetMetaData(f"Segment{index}_Name") == segment.display_name
+        assert image.GetMetaData(f"Segment{index}_LabelValue") == str(segment.value)
+        assert image.GetMetaData(f"Segment{index}_Layer") == "0"
+    assert image.GetMetaData("Segment0_Color") == "0.72549 0.4 0.32549"
+    assert image.GetMetaData("Segment0_Tags") == (
+        "TerminologyEntry:Segmentation category and type - 3D Slicer General Anatomy list"
+        "~SCT^123037004^Anatomical Structure~SCT^64033007^Kidney~SCT^24028007^Right"
+        "~Anatomic codes - DICOM master list~^^~^^|"
+    )
+    tumor = "~SCT^108369006^Neoplasm~^^~Anatomic codes - DICOM master list~SCT^64033007^Kidney~^^|"
+    assert image.GetMetaData("Segment2_Tags").endswith(tumor)
+
+
+def test_stl(tmp_path, case):
+    path = tmp_path / "tumor.stl"
+    mesh.write_stl(path, case[2]["tumor"])
+    content = path.read_bytes()
+    assert b"SPACE=LPS" in content[:80] and not content.startswith(b"solid")
+    model = trimesh.load(path)
+    assert model.is_watertight and model.volume > 0
+    assert model.center_mass == pytest.approx(CENTER + (35, -12, 15), abs=0.6)
+
+
+def test_ply(tmp_path, case):
+    path = tmp_path / "kidney_left.ply"
+    mesh.write_ply(path, case[2]["kidney_left"], (185, 102, 83))
+    assert b"SPACE=LPS" in path.read_bytes()[:300]
+    reader = vtk.vtkPLYReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    assert reader.GetOutput().GetNumberOfCells() == case[2]["kidney_left"].GetNumberOfCells()
+    assert vtk_to_numpy(reader.GetOutput().GetPointData().GetArray("RGB"))[0, :3].tolist() == [185, 102, 83]
+
+
+def test_obj(tmp_path, case):
+    path = tmp_path / "structures.obj"
+    mesh.write_obj(path, case[2])
+    assert "SPACE=LPS" in path.read_text().splitlines()[0]
+    scene = trimesh.load(path, process=False)
+    assert set(scene.geometry) == set(case[2])
+    tumor = scene.geometry["tumor"]
+    assert tumor.bounds.mean(axis=0) == pytest.approx(CENTER + (35, -12, 15), abs=2)
+    assert tumor.visual.material.diffuse[:3] == pytest.approx((144, 238, 144), abs=1)
+    importer = vtk.vtkOBJReader()
+    importer.SetFileName(str(path))
+    importer.Update()
+    assert importer.GetOutput().GetNumberOfCells() == sum(s.GetNumberOfCells() for s in case[2].values())
+
+
+def test_glb_is_meters_with_y_up(tmp_path, case):
+    path = tmp_path / "structures.glb"
+    mesh.write_glb(path, case[2])
+    content = path.read_bytes()
+    assert content[:4] == b"glTF" and int.from_bytes(content[8:12], "little") == len(content)
+    scene = trimesh.load(path, process=False)
+    assert set(scene.graph.nodes_geometry) == set(case[2])
+    x, y, z = CENTER + (35, -12, 15)
+    for name, model in scene.geometry.items():
+        assert trimesh.Trimesh(model.vertices, model.faces).is_watertight and model.volume > 0, name
+    tumor = scene.geometry["tumor"]
+    assert tumor.center_mass == pytest.approx(np.array([x, z, -y]) / 1000, abs=6e-4)
+    assert (np.einsum("ij,ij->i", tumor.vertex_normals, tumor.vertices - tumor.center_mass) > 0).mean() > 0.99
+    reader = vtk.vtkGLTFReader()
+    reader.SetFileName(str(path))
+    reader.Update()
+    assert reader.GetOutput().GetNumberOfPoints() == sum(s.GetNumberOfPoints() for s in case[2].values())
+
+
+def panel(picture, column, row):
+    left, top = column * (PANEL + 6), row * (PANEL + 6)
+    return picture[top : top + PANEL, left : left + PANEL].astype(int)
+
+
+def greenness(pixels):
+    """Pixels in which the tumor's green outweighs red."""
+    return pixels[..., 1] - pixels[..., 0] > 25
+
+
+def test_preview_shows_right_at_left_and_superior_up(tmp_path, case):
+    """The tumor of the phantom lies left, anterior and superior."""
+    ct, labels, surfaces, measurements = case
+    write_preview(tmp_path / "preview.png", ct, labels, surfaces, measurements)
+    picture = np.asarray(Image.open(tmp_path / "preview.png"))
+    for place, title in {(0, 0): "axial", (1, 0): "coronal", (0, 1): "sagittal", (1, 1): "model"}.items():
+        rows, columns = np.nonzero(greenness(panel(picture, *place)))
+        assert len(rows) > 1000, title
+        assert columns.mean() < PANEL / 2 if title == "sagittal" else columns.mean() > PANEL / 2, title
+        assert rows.mean() < PANEL / 2, title
+
+
+def test_preview_of_thick_slices_is_to_scale(tmp_path):
+    labels = ellipsoids(grid(spacing=(0.5, 0.5, 5.0)), [(3, (0, 0, 0), (30, 30, 30))])
+    ct = ct_of(labels)
+    write_preview(tmp_path / "preview.png", ct, labels, closed_surfaces(labels), measure(labels, ct))
+    picture = np.asarray(Image.open(tmp_path / "preview.png"))
+    for place in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        rows, columns = np.nonzero(greenness(panel(picture, *place)))
+        assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.1), place
+
+
+def test_preview_without_structures(tmp_path):
+    labels = ellipsoids(grid(), [])
+    ct = ct_of(labels)
+    write_preview(tmp_path / "preview.png", ct, labels, {}, measure(labels, ct))
+    picture = np.asarray(Image.open(tmp_path / "preview.png"))
+    assert (panel(picture, 1, 1)[PANEL // 2, PANEL // 2] == BACKGROUND).all()
+
+
+def write(folder, case, **options):
+    ct, labels, surfaces, measurements = case
+    write_patient_folder(folder, ct, labels, surfaces, measurements, RUN, **options)
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+RESULT = {"labelmap.nii.gz", "segmentation.seg.nrrd", "report.json", "preview.png"}
+STL = {f"models/{segment.id}.stl" for segment in SEGMENTS}
+
+
+def test_patient_folder_and_report(tmp_path, case):
+    write(tmp_path / "new" / "case", case)
+    assert files_in(tmp_path / "new") == {f"case/{name}" for name in RESULT | STL}
+    report = json.loads((tmp_path / "new" / "case" / "report.json").read_text())
+    assert "research use" in report["notice"]
+    assert report["version"] == "1.2.3" and report["model"] == {"id": "demo-model", "sha256": "ab" * 32}
+    assert [row["segment_id"] for row in report["structures"]] == ["kidney_right", "kidney_left", "tumor"]
+    assert report["measurements"]["segments"][2]["volume_ml"] == case[3].of("tumor").volume_ml
+    assert report["timing_seconds"] == {"network": 1.235} and report["notes"] == ["3 specks removed"]
+
+
+def test_all_mesh_formats(tmp_path, case):
+    write(tmp_path / "case", case, mesh_formats=patient_folder.MESH_FORMATS)
+    scene = {f"models/structures.{ending}" for ending in ("obj", "mtl", "glb")}
+    assert files_in(tmp_path / "case") == RESULT | STL | {name.replace("stl", "ply") for name in STL} | scene
+    with pytest.raises(InputError, match="vrml"):
+        write(tmp_path / "other", case, mesh_formats=("vrml",))
+    assert not (tmp_path / "other").exists()
+
+
+def test_existing_folder_is_refused(tmp_path, case):
+    (tmp_path / "case").mkdir()
+    with pytest.raises(InputError, match="exists already"):
+        write(tmp_path / "case", case)
+    (tmp_path / "case" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="other files"):
+        write(tmp_path / "case", case, overwrite=True)
+    assert files_in(tmp_path) == {"case/thesis.txt"}
+
+
+def test_overwriting_removes_ours_and_keeps_other_files(tmp_path, case):
+    folder = tmp_path / "case"
+    write(folder, case)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "models" / "planned.stl").write_text("mine")
+    (folder / "labelmap.nii.gz").write_text("old")
+    ct, labels, surfaces, measurements = case
+    kidneys = {name: surface for name, surface in surfaces.items() if name != "tumor"}
+    write_patient_folder(folder, ct, labels, kidneys, measurements, RUN, overwrite=True)
+    expected = (RESULT | STL | {"notes.txt", "models/planned.stl"}) - {"models/tumor.stl"}
+    assert files_in(folder) == expected
+    assert sitk.ReadImage(str(folder / "labelmap.nii.gz")).GetSize() == labels.image.GetSize()
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
+def test_failure_leaves_the_earlier_result_and_nothing_else(tmp_path, case, monkeypatch):
+    folder = tmp_path / "case"
+    write(folder, case)
+    before = {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(patient_folder, "write_report", fail)
+    for target in (folder, tmp_path / "second"):
+        with pytest.raises(OSError, match="disk full"):
+            write(target, case, overwrite=True)
+    assert {name: (folder / name).read_bytes() for name in files_in(folder)} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
+def test_metadata_of_the_ct_does_not_leak(tmp_path, case):
+    ct, labels, surfaces, measurements = case
+    for image in (ct.image, labels.image):
+        image.SetMetaData("0010|0010", "DOE^JANE")
+    write_patient_folder(tmp_path / "case", ct, labels, surfaces, measurements, RUN)
+    for name in ("labelmap.nii.gz", "segmentation.seg.nrrd"):
+        image = sitk.ReadImage(str(tmp_path / "case" / name))
+        assert not any("DOE" in image.GetMetaData(key) for key in image.GetMetaDataKeys())

@@ -1,0 +1,178 @@
+"""What a forgotten file, a stray import or a path of one machine would break: checked on the text of the files."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "PediatricRenalSeg"
+MODULE_FOLDER = ROOT / MODULE
+LIBRARY = f"{MODULE}Lib"
+LIBRARY_FOLDER = MODULE_FOLDER / LIBRARY
+LIBRARY_FILES = sorted(LIBRARY_FOLDER.rglob("*.py"))
+
+IN_SLICER = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "numpy", "SimpleITK"}
+"""What a Slicer module file may import when it is loaded, beside the standard library."""
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/-])(?:/(?:home|Users|root|work|mnt)/|[A-Za-z]:\\Users\\)[\w.]")
+"""A path that exists on one developer's machine only."""
+
+
+# ---------------------------------------------------------------- lists of files
+
+
+def test_scripts_are_listed():
+    on_disk = {path.relative_to(MODULE_FOLDER).as_posix() for path in LIBRARY_FILES} | {f"{MODULE}.py"}
+    _assert_same(_cmake_list("MODULE_PYTHON_SCRIPTS"), on_disk)
+
+
+def test_resources_are_listed():
+    resources = (path for path in (MODULE_FOLDER / "Resources").rglob("*") if path.is_file())
+    shown = (path for path in resources if not path.name.startswith("."))
+    _assert_same(_cmake_list("MODULE_PYTHON_RESOURCES"), {path.relative_to(MODULE_FOLDER).as_posix() for path in shown})
+
+
+def test_no_python_file_beside_the_module():
+    """Slicer takes every Python file beside the module file for a module."""
+    assert [path.name for path in MODULE_FOLDER.glob("*.py")] == [f"{MODULE}.py"]
+
+
+def test_every_folder_of_the_library_is_a_package():
+    folders = {path.parent for path in LIBRARY_FILES}
+    assert [folder.name for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+def test_project_is_named_as_the_module():
+    assert re.search(r"^project\((\w+)\)", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE).group(1) == MODULE
+    assert f"set(MODULE_NAME {MODULE})" in (MODULE_FOLDER / "CMakeLists.txt").read_text()
+    classes = {node.name for node in _tree(MODULE_FOLDER / f"{MODULE}.py").body if isinstance(node, ast.ClassDef)}
+    assert {MODULE, f"{MODULE}Widget"} <= classes
+
+
+def test_bundled_models_are_those_of_the_catalogue():
+    folder = MODULE_FOLDER / "Resources" / "Models"
+    entries = json.loads((folder / "catalogue.json").read_text())
+    _assert_same([entry["file"] for entry in entries], {path.name for path in folder.glob("*.pt")})
+
+
+def test_requirements_in_slicer_are_dependencies():
+    lines = (MODULE_FOLDER / "Resources" / "requirements.txt").read_text().splitlines()
+    project = (ROOT / "pyproject.toml").read_text()
+    assert [line for line in lines if line and not line.startswith("#") and f'"{line}"' not in project] == []
+
+
+def _cmake_list(name: str) -> list[str]:
+    text = (MODULE_FOLDER / "CMakeLists.txt").read_text()
+    return re.search(rf"set\({name}\s+([^)]*)\)", text).group(1).split()
+
+
+def _assert_same(listed: list[str], on_disk: set[str]) -> None:
+    assert sorted(on_disk - set(listed)) == [], "on disk, but not in the list"
+    assert sorted(set(listed) - on_disk) == [], "in the list, but not on disk"
+    assert len(listed) == len(set(listed)), "listed twice"
+
+
+# ---------------------------------------------------------------- imports
+
+
+def test_module_file_loads_without_third_party_packages():
+    allowed = IN_SLICER | sys.stdlib_module_names
+    imported = {name.split(".")[0] for name, _ in _imports(MODULE_FOLDER / f"{MODULE}.py")}
+    assert imported - allowed == set()
+
+
+@pytest.mark.parametrize("path", LIBRARY_FILES, ids=lambda path: path.relative_to(LIBRARY_FOLDER).as_posix())
+def test_imports_point_one_way(path: Path):
+    importer = _module_name(path)
+    wrong = [f"line {line}: {name}" for name, line in _imports(path) if not _may_import(importer, name)]
+    assert wrong == []
+
+
+def _may_import(importer: str, imported: str) -> bool:
+    """Whether one module of the library may import another module, by their dotted names."""
+    part, package = _part(importer), imported.split(".")[0]
+    if package in {"slicer", "qt", "ctk"}:
+        return part == "mrml"
+    if part == "networks":
+        return _part(imported) == "networks" or package == "torch" or package in sys.stdlib_module_names
+    if package != LIBRARY:
+        return True
+    if _part(imported) in {"training", "evaluation"}:
+        return part in {"training", "evaluation", "cli"}
+    if _part(imported) == "case":
+        return part in {"training", "evaluation", "cli"}
+    return _part(imported) != "cli"
+
+
+def _part(name: str) -> str:
+    """``training`` of ``PediatricRenalSegLib.training.store``; empty for the library itself and for others."""
+    package, _, rest = name.partition(".")
+    return rest.split(".")[0] if package == LIBRARY else ""
+
+
+def _module_name(path: Path) -> str:
+    return ".".join(path.relative_to(MODULE_FOLDER).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imports(path: Path) -> Iterator[tuple[str, int]]:
+    """Dotted absolute name and line of every import in a file, those within functions too."""
+    folder = path.parent.relative_to(MODULE_FOLDER).parts
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*folder[: len(folder) - node.level + 1]] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            # `from . import case` and `from PediatricRenalSegLib import case` name modules, not contents
+            is_package = source == LIBRARY or source.startswith(f"{LIBRARY}.")
+            yield from ((f"{source}.{alias.name}" if is_package else source, node.lineno) for alias in node.names)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+# ---------------------------------------------------------------- text
+
+
+def test_no_path_of_a_developers_machine():
+    found = []
+    for path in _project_files():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        numbers = [number for number, line in enumerate(lines, 1) if MACHINE_PATH.search(line)]
+        found += [f"{path.relative_to(ROOT)}:{number}: {lines[number - 1].strip()}" for number in numbers]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("text", "is_machine_path"),
+    [
+        ("data = '/ho" + "me/anna/ct'", True),
+        (r"C:\Use" + r"rs\anna", True),
+        ("https://example.org/home/page", False),
+        ("net/work/x", False),
+    ],
+)
+def test_machine_paths_are_recognized(text: str, is_machine_path: bool):
+    assert bool(MACHINE_PATH.search(text)) == is_machine_path
+
+
+def _project_files() -> list[Path]:
+    """What is or would be committed."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [path for path in (ROOT / name for name in listed.split("\0") if name) if path.is_file()]

@@ -1,0 +1,145 @@
+"""Components, sides and pieces on a 2 mm phantom of 160 x 100 x 80 voxels (x, y, z)."""
+
+import time
+
+import numpy as np
+import pytest
+
+from PediatricRenalSegLib.postprocessing import split_segments
+from PediatricRenalSegLib.structures import SEGMENTS
+
+SPACING = (2.0, 2.0, 2.0)
+SHAPE = (80, 100, 160)
+MIDLINE = 80
+KIDNEY, TUMOR = 1, 2
+RIGHT, LEFT, MASS = (segment.value for segment in SEGMENTS)
+
+
+def phantom():
+    """Empty labels, and a body of 240 mm width around ``MIDLINE``."""
+    labels = np.zeros(SHAPE, np.uint8)
+    body = np.zeros(SHAPE, bool)
+    body[:, 15:85, MIDLINE - 60 : MIDLINE + 61] = True
+    return labels, body
+
+
+def ellipsoid(labels, value, x, z=40, y=50, radii=(24, 12, 12)):
+    """Paint an ellipsoid; center in voxels, radii ``(z, y, x)`` in voxels."""
+    grid = np.ogrid[tuple(slice(0, size) for size in SHAPE)]
+    distance = sum(((g - c) / r) ** 2 for g, c, r in zip(grid, (z, y, x), radii, strict=True))
+    labels[distance <= 1] = value
+    return distance <= 1
+
+
+def test_sides_follow_the_patient():
+    labels, body = phantom()
+    right, left = ellipsoid(labels, KIDNEY, MIDLINE - 30), ellipsoid(labels, KIDNEY, MIDLINE + 30)
+    segments, notes = split_segments(labels, body, SPACING)
+    assert segments.dtype == np.uint8 and notes == []
+    assert (segments[right] == RIGHT).all() and (segments[left] == LEFT).all()
+
+
+@pytest.mark.parametrize(("x", "value"), [(MIDLINE - 15, RIGHT), (MIDLINE + 15, LEFT)])
+def test_only_kidney_takes_its_side_from_the_midline(x, value):
+    labels, body = phantom()
+    kidney = ellipsoid(labels, KIDNEY, x)
+    segments, _ = split_segments(labels, body, SPACING)
+    assert set(np.unique(segments)) == {0, value} and (segments[kidney] == value).all()
+
+
+def test_midline_is_that_of_the_body_not_of_the_array():
+    labels, body = phantom()
+    body = np.roll(body, 15, axis=2)
+    ellipsoid(labels, KIDNEY, MIDLINE + 5)
+    segments, _ = split_segments(labels, body, SPACING)
+    assert set(np.unique(segments)) == {0, RIGHT}
+
+
+def test_only_kidney_across_the_midline_is_one_organ():
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE + 2)
+    segments, notes = split_segments(labels, body, SPACING)
+    assert set(np.unique(segments)) == {0, LEFT} and notes == []
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_tumor_pushes_a_kidney_across_the_midline(sign):
+    labels, body = phantom()
+    pushed = ellipsoid(labels, KIDNEY, MIDLINE + sign * 8, radii=(24, 12, 9))
+    ellipsoid(labels, TUMOR, MIDLINE - sign * 36, radii=(36, 30, 34))
+    labels[pushed] = KIDNEY
+    other = ellipsoid(labels, KIDNEY, MIDLINE + sign * 40)
+    segments, notes = split_segments(labels, body, SPACING)
+    expected = (RIGHT, LEFT) if sign > 0 else (LEFT, RIGHT)
+    assert (segments[pushed] == expected[0]).all() and (segments[other] == expected[1]).all()
+    assert any("one side of the midline" in note for note in notes)
+
+
+def test_horseshoe_is_split_at_the_midline():
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE - 28), ellipsoid(labels, KIDNEY, MIDLINE + 28)
+    labels[18:26, 46:54, MIDLINE - 28 : MIDLINE + 29] = KIDNEY
+    segments, notes = split_segments(labels, body, SPACING)
+    right, left = segments[..., :MIDLINE], segments[..., MIDLINE:]
+    assert set(np.unique(right)) == {0, RIGHT} and set(np.unique(left)) == {0, LEFT}
+    assert ((segments > 0) == (labels > 0)).all()
+    assert any("split at the midline" in note for note in notes)
+
+
+def test_pieces_of_a_divided_kidney_stay_and_distant_ones_go():
+    labels, body = phantom()
+    upper = ellipsoid(labels, KIDNEY, MIDLINE - 30, z=60, radii=(10, 10, 10))
+    lower = ellipsoid(labels, KIDNEY, MIDLINE - 32, z=20, radii=(8, 10, 10))
+    ellipsoid(labels, TUMOR, MIDLINE - 34, z=39, radii=(12, 16, 16))
+    labels[upper] = labels[lower] = KIDNEY
+    left = ellipsoid(labels, KIDNEY, MIDLINE + 30)
+    distant = ellipsoid(labels, KIDNEY, MIDLINE + 30, z=40, y=80, radii=(4, 4, 6))
+    segments, notes = split_segments(labels, body, SPACING)
+    assert (segments[upper] == RIGHT).all() and (segments[lower] == RIGHT).all()
+    assert (segments[left] == LEFT).all() and not segments[distant].any()
+    assert notes == ["Kidney: 1 component away from the organ removed"]
+
+
+def test_only_kidney_in_two_pieces_is_one_organ():
+    labels, body = phantom()
+    upper = ellipsoid(labels, KIDNEY, MIDLINE - 30, z=56, radii=(12, 12, 12))
+    lower = ellipsoid(labels, KIDNEY, MIDLINE - 32, z=30, radii=(12, 12, 12))
+    segments, _ = split_segments(labels, body, SPACING)
+    assert (segments[upper | lower] == RIGHT).all()
+
+
+def test_specks_go_and_bilateral_tumors_stay():
+    labels, body = phantom()
+    masses = ellipsoid(labels, TUMOR, MIDLINE - 30, radii=(9, 9, 9))
+    masses |= ellipsoid(labels, TUMOR, MIDLINE + 30, radii=(5, 5, 5))
+    for x in (30, 60, 110):
+        labels[5:8, 50:53, x : x + 3] = TUMOR
+    segments, notes = split_segments(labels, body, SPACING)
+    assert (segments[masses] == MASS).all() and (segments > 0).sum() == masses.sum()
+    assert notes == ["Renal tumor: 3 specks below 0.5 ml removed"]
+
+
+def test_diagonal_neighbors_are_connected():
+    labels, body = phantom()
+    labels[10:14, 50:54, 40:43] = labels[14:18, 54:58, 43:46] = TUMOR
+    segments, notes = split_segments(labels, body, SPACING)
+    assert (segments > 0).sum() == 96 and notes == []
+
+
+def test_nothing_found_and_no_body():
+    labels, body = phantom()
+    segments, notes = split_segments(labels, body, SPACING)
+    assert not segments.any() and notes == []
+    ellipsoid(labels, KIDNEY, 20)
+    assert set(np.unique(split_segments(labels, np.zeros_like(body), SPACING)[0])) == {0, RIGHT}
+
+
+def test_noisy_full_size_scan_is_fast():
+    labels = np.zeros((120, 512, 512), np.uint8)
+    labels[40:80, 200:300, 100:200] = labels[40:80, 200:300, 310:400] = KIDNEY
+    noise = np.random.default_rng(0).integers(0, labels.shape, (5000, 3))
+    labels[tuple(noise.T)] = TUMOR
+    start = time.perf_counter()
+    segments, _ = split_segments(labels, np.ones(labels.shape, bool), (1.0, 0.5, 0.5))
+    assert time.perf_counter() - start < 3
+    assert set(np.unique(segments)) == {0, RIGHT, LEFT}
