@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from . import __version__
 from .export.patient_folder import check_patient_folder, write_patient_folder
 from .export.report import RunRecord

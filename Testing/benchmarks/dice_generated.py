@@ -13,7 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from common import add_run_options, machine, mean_sd, segment_mask, swapped_voxels, use_threads, write_child, write_tables
+from common import (
+    add_run_options,
+    machine,
+    mean_sd,
+    segment_mask,
+    swapped_voxels,
+    use_threads,
+    write_child,
+    write_tables,
+)
 
 from PediatricRenalSegLib.case import segment_case
 from PediatricRenalSegLib.evaluation.metrics import compare_masks
@@ -22,6 +31,8 @@ from PediatricRenalSegLib.structures import STRUCTURES
 FIRST_SEED = 1_000_000
 OLDEST = 16
 SCORES = ("dice", "hausdorff95_mm")
+LARGE_ML = 10.0
+"""A tumor of a few milliliters is two pixels across on the canvas: the others are averaged apart too."""
 
 
 def main() -> None:
@@ -33,17 +44,19 @@ def main() -> None:
     if options.first_seed < FIRST_SEED:
         parser.error(f"seeds below {FIRST_SEED} belong to the training")
     use_threads(options.threads)
-    rows, scores, swapped = [], {(s.name, name): [] for s in STRUCTURES for name in SCORES}, 0
+    rows, swapped = [], 0
+    found: dict[str, list[dict[str, float]]] = {structure.name: [] for structure in STRUCTURES}
     for seed in range(options.first_seed, options.first_seed + options.patients):
         age = OLDEST * np.random.default_rng([seed, 0]).random() ** 2  # as in the training: half below four
         result, truth = segment_child(age, seed, options)
         x, y, z = result.labels.image.GetSize()
         row = [seed, f"{age:.1f}", f"{x} × {y} × {z}", " × ".join(f"{mm:.2f}" for mm in result.labels.image.GetSpacing())]
         for structure in STRUCTURES:
-            found = compare_masks(segment_mask(truth, structure.name), segment_mask(result.labels.image, structure.name))
-            for name in SCORES:
-                scores[structure.name, name].append(found[name])
-            row += [f"{found['dice']:.3f}", f"{found['hausdorff95_mm']:.1f}", f"{found['reference_ml']:.0f} / {found['prediction_ml']:.0f}"]
+            masks = (segment_mask(labels, structure.name) for labels in (truth, result.labels.image))
+            scores = compare_masks(*masks)
+            found[structure.name].append(scores)
+            volumes = f"{scores['reference_ml']:.3g} / {scores['prediction_ml']:.3g}"
+            row += [f"{scores['dice']:.3f}", f"{scores['hausdorff95_mm']:.1f}", volumes]
         wrong_side = swapped_voxels(*(sitk.GetArrayViewFromImage(labels) for labels in (truth, result.labels.image)))
         swapped += wrong_side > 0
         rows.append([*row, wrong_side, f"{sum(result.run.timing_seconds.values()):.0f}"])
@@ -51,7 +64,8 @@ def main() -> None:
     header = ["seed", "age", "voxels", "spacing, mm"]
     for structure in STRUCTURES:
         header += [f"{structure.name} Dice", "HD95, mm", "ml true / found"]
-    summary = [[s.name, *(mean_sd(scores[s.name, name]) for name in SCORES)] for s in STRUCTURES]
+    groups = {**found, f"tumor of {LARGE_ML:g} ml and more": [s for s in found["tumor"] if s["reference_ml"] >= LARGE_ML]}
+    summary = [[name, len(group), *(mean_sd([s[key] for s in group]) for key in SCORES)] for name, group in groups.items() if group]
     write_tables(
         "dice_generated.md",
         "Generated children",
@@ -62,7 +76,7 @@ def main() -> None:
             f"Patients with a kidney voxel on the wrong side: {swapped}.",
             machine(options.device),
         ],
-        [(["mean (sd)", "Dice", "HD95, mm"], summary), ([*header, "swapped voxels", "seconds"], rows)],
+        [(["mean (sd)", "patients", "Dice", "HD95, mm"], summary), ([*header, "swapped voxels", "seconds"], rows)],
     )
 
 

@@ -1,6 +1,7 @@
 """The real command line: exit codes, messages, progress, cancel."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,17 +13,22 @@ import SimpleITK as sitk
 from abdomens import abdomen
 from tiny_models import untrained_pipeline, write_model
 
+import PediatricRenalSegLib
 from PediatricRenalSegLib.model_bundle import catalogue
 from PediatricRenalSegLib.structures import SEGMENTS
 
 COMMAND = [sys.executable, "-m", "PediatricRenalSegLib.cli"]
+LIBRARY = str(Path(PediatricRenalSegLib.__file__).parent.parent)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [LIBRARY, os.environ.get("PYTHONPATH")]))}
+"""The command line of this checkout, whether it is installed or not."""
 TIMEOUT_S = 120
 DONE, WRONG_INPUT, CANCELLED = 0, 2, 130
 FILES = {"labelmap.nii.gz", "segmentation.seg.nrrd", "report.json", "preview.png", "models"}
 
 
 def run(*arguments):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S)
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=ENVIRONMENT)
 
 
 def assert_refused(result, words):
@@ -106,6 +112,7 @@ def test_cancel(tmp_path, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=ENVIRONMENT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     for line in process.stdout:

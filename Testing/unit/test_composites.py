@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
+
 from PediatricRenalSegLib.training import composites, real_data
 from PediatricRenalSegLib.training.real_data import KIDNEY_LABEL, TUMOR_LABEL, KidneyShape, Tissue
-from scipy import ndimage
 
 SPACING = (6.0, 3.0, 3.0)
 SHAPE = (24, 80, 100)

@@ -1,6 +1,5 @@
 """Devices, batches, memory, progress, cancel, and which model files are taken."""
 
-import json
 import time
 from types import SimpleNamespace
 
@@ -9,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from abdomens import abdomen
-from tiny_models import CLASSES, metadata, shipped_model, untrained_pipeline, write_model
+from tiny_models import CLASSES, make_catalogue, metadata, shipped_model, untrained_pipeline, write_model
 
 from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.case import segment_case
@@ -211,14 +210,7 @@ def test_cancelled_case_writes_nothing(tmp_path, empty_catalogue, stage):
 
 @pytest.fixture
 def empty_catalogue(tmp_path_factory, monkeypatch):
-    return make_catalogue(tmp_path_factory.mktemp("models"), monkeypatch, [])
-
-
-def make_catalogue(folder, monkeypatch, entries):
-    """A folder of shipped models of its own."""
-    (folder / model_bundle.CATALOGUE).write_text(json.dumps(entries))
-    monkeypatch.setattr(model_bundle, "MODELS_FOLDER", folder)
-    return folder
+    make_catalogue(tmp_path_factory.mktemp("models"), monkeypatch, [])
 
 
 def entry(path, **changes):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from abdomens import KIDNEY, KIDNEY_HU, TUMOR, TUMOR_HU, abdomen
-from test_inference import make_catalogue
+from tiny_models import make_catalogue
 
 from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.networks.affine import resample

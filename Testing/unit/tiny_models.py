@@ -1,5 +1,6 @@
 """Small untrained networks and model files made of them."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -36,6 +37,12 @@ def write_model(path: Path, network: torch.nn.Module | None = None, **changes) -
     """A model file; ``changes`` to its metadata."""
     save_torchscript(network or untrained_pipeline(), metadata(**changes), b"", path)
     return path
+
+
+def make_catalogue(folder: Path, monkeypatch, entries: list[dict]) -> None:
+    """Make ``folder`` the one of the shipped models for the time of a test."""
+    (folder / model_bundle.CATALOGUE).write_text(json.dumps(entries))
+    monkeypatch.setattr(model_bundle, "MODELS_FOLDER", folder)
 
 
 def shipped_model() -> ModelBundle:

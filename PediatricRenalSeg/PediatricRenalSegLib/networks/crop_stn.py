@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from .localization import LocalizationNetwork
 
+
 class CropSTN(nn.Module):
     """Spatial transformer that crops (paper section 4, "STN for ROI cropping").
 

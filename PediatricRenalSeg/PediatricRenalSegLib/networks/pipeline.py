@@ -1,6 +1,6 @@
 """Pose STN → crop STN → U-Net → inverse of both: the network that is scripted and shipped."""
 
-from typing import List, Tuple
+from typing import Tuple
 
 import torch
 from torch import Tensor, nn

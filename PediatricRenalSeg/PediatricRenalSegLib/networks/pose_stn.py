@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .localization import LocalizationNetwork
 
+
 class PoseSTN(nn.Module):
     """Spatial transformer of pose and size (paper section 4, "STN to homogenize pose and size").
 

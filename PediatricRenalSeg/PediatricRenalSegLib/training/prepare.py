@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import preprocessing
-from ..structures import STRUCTURES, SEGMENTS
+from ..structures import SEGMENTS, STRUCTURES
 from ..synthetic import training_scan
 from .composites import composite
 from .real_data import TrainingPatient, load_background, load_real, load_shapes

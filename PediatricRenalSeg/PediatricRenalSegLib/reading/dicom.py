@@ -12,11 +12,18 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
+from ..volume import InputError
 from .dicom_headers import (
-    HEADER_ERRORS, Series, Slice, claims_dicom, damaged, read_all_series, series_key, unvalidated,
+    HEADER_ERRORS,
+    Series,
+    Slice,
+    claims_dicom,
+    damaged,
+    read_all_series,
+    series_key,
+    unvalidated,
 )  # fmt: skip
-from .file_reading import narrowed
-from .volume import InputError
+from .files import narrowed
 
 SMALLEST_SLICE_COUNT = 5
 SAME_PLACE_MM = 0.01

@@ -17,7 +17,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from .volume import InputError
+from ..volume import InputError
 
 HEADER_ERRORS = (
     InvalidDicomError, BytesLengthException, NotImplementedError, OSError, EOFError, struct.error,

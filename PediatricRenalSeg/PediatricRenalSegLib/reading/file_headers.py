@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .volume import InputError
+from ..volume import InputError
 
 LARGEST_SHEAR = 1e-3
 """Cosine between two axes that still count as perpendicular (0.06 degrees)."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..volume import InputError
 from . import file_headers
-from .volume import InputError
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 SUFFIXES_WITH_SEPARATE_DATA = (".nhdr", ".mhd")

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from . import dicom_reading, file_headers, file_reading
+from ..volume import CTVolume, InputError
+from . import dicom, file_headers, files
+from .dicom import SMALLEST_SLICE_COUNT
 from .dicom_headers import claims_dicom
-from .dicom_reading import SMALLEST_SLICE_COUNT
-from .volume import CTVolume, InputError
 
 SPACING_IN_PLANE_MM = (0.1, 3.0)
 SPACING_OF_SLICES_MM = (0.1, 10.0)
@@ -52,13 +52,13 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
     if not os.path.exists(path):
         raise InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
     if path.is_dir():
-        return dicom_reading.read_series(_files_below(path), f'The folder "{path.name or path}"')
+        return dicom.read_series(_files_below(path), f'The folder "{path.name or path}"')
     if not os.access(path, os.R_OK):
         raise InputError(f'"{path.name}" may not be opened; check your access rights.')
-    if file_reading.is_image_file(path):
-        return file_reading.read_image(path)
+    if files.is_image_file(path):
+        return files.read_image(path)
     if claims_dicom(path):
-        return dicom_reading.read_series_of(path)
+        return dicom.read_series_of(path)
     if path.suffix.lower() in ARCHIVE_SUFFIXES:
         raise InputError(f'"{path.name}" is an archive; unpack it and choose {FORMATS}.')
     raise InputError(f'"{path.name}" is not in a format that can be read; choose {FORMATS}.')
@@ -70,16 +70,16 @@ def _files_below(folder: Path) -> list[Path]:
     def refuse(error: OSError):
         raise InputError(f'The folder "{folder.name}" cannot be opened; check your access rights.') from error
 
-    files = []
+    found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
-        files += [file for file in visible if os.path.isfile(file)]
-    if not files:
+        found += [file for file in visible if os.path.isfile(file)]
+    if not found:
         raise InputError(f'The folder "{folder.name or folder}" is empty; choose the folder that holds the CT.')
-    if not any(map(claims_dicom, files)):
+    if not any(map(claims_dicom, found)):
         raise InputError(f'The folder "{folder.name or folder}" holds no DICOM file; choose {FORMATS}.')
-    return files
+    return found
 
 
 def _check_grid(image: sitk.Image, name: str) -> None:
