@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__
 from .volume import InputError
@@ -29,13 +30,19 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"pediatric-renal-seg: {error}", file=sys.stderr)
         return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
-        print("pediatric-renal-seg: cancelled; nothing was written.", file=sys.stderr)
+        print("pediatric-renal-seg: cancelled; no result was written.", file=sys.stderr)
         return EXIT_CANCELLED
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, as for every other wrong call."""
+        self.exit(EXIT_WRONG_INPUT, f"pediatric-renal-seg: {message}; see {self.prog} --help.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("pediatric-renal-seg", description=f"{__doc__.splitlines()[0]} {NOTICE}")
+    parser = _Parser("pediatric-renal-seg", description=f"{__doc__.splitlines()[0]} {NOTICE}")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -118,7 +125,8 @@ def _run_case(options: argparse.Namespace, source: Path, output: Path) -> None:
     finally:
         finish()
     for row in result.measurements.segments:
-        print(f"{row.segment_id:14} {row.volume_ml:8.1f} ml   longest diameter {row.longest_diameter_mm:6.1f} mm", file=sys.stderr)
+        size = f"{row.volume_ml:8.1f} ml   longest diameter {row.longest_diameter_mm:6.1f} mm"
+        print(f"{row.segment_id:14} {size}", file=sys.stderr)
     for warning in result.measurements.warnings:
         print(f"Check: {warning.text}", file=sys.stderr)
     print(f"{output} written in {time.monotonic() - started:.0f} s. {NOTICE}", file=sys.stderr)
@@ -131,18 +139,26 @@ def _json_progress() -> tuple[Callable, Callable]:
 
 
 def _bar_progress() -> tuple[Callable, Callable]:
-    """One bar that names the stage and counts the slices; none where stderr is no terminal."""
+    """A line for every stage, and for the network a bar that counts slices."""
     from tqdm import tqdm
 
-    bar = tqdm(unit="slice", desc="model", dynamic_ncols=True, disable=None, leave=False)
+    bars = []
 
     def report(event) -> None:
-        bar.set_description(event.stage)
-        if event.stage == "network" and event.total > 1:
-            bar.total = event.total
-            bar.update(event.done - bar.n)
+        if event.stage != "network":
+            finish()
+            print(f"{event.stage} …", flush=True)
+            return
+        if not bars:
+            # disable=None: no bar in a log file
+            bars.append(tqdm(desc=event.stage, total=event.total, unit="slice", disable=None))
+        bars[0].update(event.done - bars[0].n)
 
-    return report, bar.close
+    def finish() -> None:
+        while bars:
+            bars.pop().close()
+
+    return report, finish
 
 
 def _models(options: argparse.Namespace) -> None:
@@ -183,7 +199,9 @@ def _export(options: argparse.Namespace) -> None:
 
     entry = export_model(options.checkpoint, options.card, options.output)
     print(json.dumps(asdict(entry), indent=2))
-    print(f"{options.output} written, {entry.bytes / 2**20:.1f} MiB; its entry for the catalogue is above.", file=sys.stderr)
+    print(
+        f"{options.output} written ({entry.bytes / 2**20:.1f} MiB); above, its entry for a catalogue.", file=sys.stderr
+    )
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ def run_network(
             if not _is_out_of_memory(error):
                 raise
             if batch_size == 1:
-                raise InputError(f"Not even one slice fits into the memory of {device}: choose another device.") from None
+                raise InputError(
+                    f"Not even one slice fits into the memory of {device}: choose another device."
+                ) from None
             batch_size = (batch_size + 1) // 2
             if device.type == "cuda":
                 torch.cuda.empty_cache()

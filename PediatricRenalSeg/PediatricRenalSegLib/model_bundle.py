@@ -107,13 +107,17 @@ def load_model(name: str | None, device: torch.device) -> ModelBundle:
     file is no model.
     """
     shipped = {entry.id: entry for entry in catalogue()}
-    entry = next(iter(shipped.values())) if name is None else shipped.get(name)
+    if name is None:
+        name = next(iter(shipped), "default")
+    entry = shipped.get(name)
     path = entry.path if entry else Path(name)
     if not path.is_file():
-        raise InputError(f"No model {name!r}: it is neither one of {', '.join(shipped)} nor a file.")
+        raise InputError(f"No model {name!r}: it is neither a file nor one of those shipped ({', '.join(shipped)}).")
     sha256 = file_sha256(path)
     if entry and sha256 != entry.sha256:
-        raise InputError(f"The model file {path.name} is damaged (its SHA-256 is not the catalogue's); install it again.")
+        raise InputError(
+            f"The model file {path.name} is damaged (its SHA-256 is not the catalogue's); install it again."
+        )
     network, metadata = _load_torchscript(path, device)
     return ModelBundle(network, metadata, sha256)
 

@@ -4,7 +4,8 @@
 
 Both go through the same ``run_network`` in the same run, with the same precision. The other network is nnU-Net's
 default 2D PlainConvUNet for 512 × 512 pixels (8 stages of 2 convolutions, 32 to 512 features), with random
-weights: its speed does not depend on them. It needs the package dynamic_network_architectures (extra ``dev``).
+weights: its speed does not depend on them. It needs the package dynamic_network_architectures (pip install --no-deps
+dynamic_network_architectures==0.4.4: what else it asks for is not needed here, and would bring another torch).
 Writes results/batch_size.md.
 """
 
@@ -93,8 +94,8 @@ def main() -> None:
     ]
     best = max(float(row[1]) for row in rows)
     texts = [
-        f"The shipped pipeline ({ours.metadata.id}, {millions(ours.network)} million weights) on the slices of a generated "
-        f"child; the fastest of {options.repeats} passes over at least {MEASURED} slices. Time of the network alone.",
+        f"The shipped pipeline ({ours.metadata.id}, {millions(ours.network)} million weights) on the slices of a "
+        f"generated child; the fastest of {options.repeats} passes over at least {MEASURED} slices. Time of the network alone.",
         f"nnU-Net's default 2D network ({millions(whole.network)} million weights) on whole slices of {FULL_SIZE} × "
         f"{FULL_SIZE} pixels, random weights: measured on {options.whole_slices} slices and extrapolated to {SLICES}, "
         f"without and with its default {MIRRORINGS} mirrorings.",
@@ -113,7 +114,9 @@ def main() -> None:
     )
 
 
-def slices_per_second(bundle: ModelBundle, stack: SliceStack, device: torch.device, batch_size: int, repeats: int) -> float:
+def slices_per_second(
+    bundle: ModelBundle, stack: SliceStack, device: torch.device, batch_size: int, repeats: int
+) -> float:
     """The fastest pass; one batch before it warms up."""
     first = repeated(stack, batch_size)
     run_network(bundle, first, device, batch_size)

@@ -50,7 +50,12 @@ def main() -> None:
         age = OLDEST * np.random.default_rng([seed, 0]).random() ** 2  # as in the training: half below four
         result, truth = segment_child(age, seed, options)
         x, y, z = result.labels.image.GetSize()
-        row = [seed, f"{age:.1f}", f"{x} × {y} × {z}", " × ".join(f"{mm:.2f}" for mm in result.labels.image.GetSpacing())]
+        row = [
+            seed,
+            f"{age:.1f}",
+            f"{x} × {y} × {z}",
+            " × ".join(f"{mm:.2f}" for mm in result.labels.image.GetSpacing()),
+        ]
         for structure in STRUCTURES:
             masks = (segment_mask(labels, structure.name) for labels in (truth, result.labels.image))
             scores = compare_masks(*masks)
@@ -64,15 +69,22 @@ def main() -> None:
     header = ["seed", "age", "voxels", "spacing, mm"]
     for structure in STRUCTURES:
         header += [f"{structure.name} Dice", "HD95, mm", "ml true / found"]
-    groups = {**found, f"tumor of {LARGE_ML:g} ml and more": [s for s in found["tumor"] if s["reference_ml"] >= LARGE_ML]}
-    summary = [[name, len(group), *(mean_sd([s[key] for s in group]) for key in SCORES)] for name, group in groups.items() if group]
+    groups = {
+        **found,
+        f"tumor of {LARGE_ML:g} ml and more": [s for s in found["tumor"] if s["reference_ml"] >= LARGE_ML],
+    }
+    summary = [
+        [name, len(group), *(mean_sd([s[key] for s in group]) for key in SCORES)]
+        for name, group in groups.items()
+        if group
+    ]
     write_tables(
         "dice_generated.md",
         "Generated children",
         [
-            f"{options.patients} generated children with a tumor, seeds from {options.first_seed}; model {result.run.model_id}. "
-            "Generated children resemble part of the training data: these numbers say that the pipeline works, not how well it "
-            "does on real children.",
+            f"{options.patients} generated children with a tumor, seeds from {options.first_seed}; "
+            f"model {result.run.model_id}. Generated children resemble part of the training data: these numbers say "
+            "that the pipeline works, not how well it does on real children.",
             f"Patients with a kidney voxel on the wrong side: {swapped}.",
             machine(options.device),
         ],

@@ -55,14 +55,26 @@ def main() -> None:
         ])  # fmt: skip
         print(*rows[-1], flush=True)
     rows.sort(key=lambda row: row[1], reverse=True)
-    summary = [[name, len(dice[key]), mean_sd(dice[key])] for name, key in (("unseen", False), ("training", True)) if dice[key]]
-    header = ["scan", "", "voxels", "kidney Dice", "HD95, mm", "kidney ml true / found", "tumor ml found", "swapped voxels", "seconds"]
+    summary = [
+        [name, len(dice[key]), mean_sd(dice[key])] for name, key in (("unseen", False), ("training", True)) if dice[key]
+    ]
+    header = [
+        "scan",
+        "",
+        "voxels",
+        "kidney Dice",
+        "HD95, mm",
+        "kidney ml true / found",
+        "tumor ml found",
+        "swapped voxels",
+        "seconds",
+    ]
     write_tables(
         "dice_scans.md",
         "Real scans",
         [
-            f"Scans with labelled kidneys and without renal tumor; model {result.run.model_id}. The scans of the training show no "
-            "more than that it was learned.",
+            f"Scans with labelled kidneys and without renal tumor; model {result.run.model_id}. The scans of the "
+            "training show no more than that it was learned.",
             machine(options.device),
         ],
         [(["", "scans", "kidney Dice, mean (sd)"], summary), (header, rows)],

@@ -64,9 +64,14 @@ def main() -> None:
         f"A generated child of {AGE_YEARS:g} years, {size} voxels, from a .nii.gz file to the patient folder; "
         f"batches of {options.batch_size} slices; model {result.run.model_id}."
     )
-    memory_text = "Memory is the peak of the resident set during the stage: what was loaded before (torch, the CT) is part of it."
+    memory_text = (
+        "Memory is the peak of the resident set during the stage: what was loaded before (torch, the CT) is part of it."
+    )
     write_tables(
-        "stages.md", "Stage by stage", [text, memory_text, machine(options.device)], [(["stage", "seconds", "peak MiB"], rows)]
+        "stages.md",
+        "Stage by stage",
+        [text, memory_text, machine(options.device)],
+        [(["stage", "seconds", "peak MiB"], rows)],
     )
 
 

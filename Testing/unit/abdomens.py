@@ -26,7 +26,13 @@ class Abdomen:
 
 
 def abdomen(
-    shape=(12, 128, 128), spacing=(5.0, 2.0, 2.0), half_width=80.0, half_depth=60.0, center=(0.0, 0.0), noise=10.0, seed=0
+    shape=(12, 128, 128),
+    spacing=(5.0, 2.0, 2.0),
+    half_width=80.0,
+    half_depth=60.0,
+    center=(0.0, 0.0),
+    noise=10.0,
+    seed=0,
 ) -> Abdomen:
     """A body around ``center`` (y, x in mm from the middle of the slice), kidneys in all but the outer slices."""
     z, y, x = (step * (np.arange(count) - (count - 1) / 2) for count, step in zip(shape, spacing))

@@ -48,7 +48,9 @@ def files(tmp_path_factory):
 
 
 def segment(files, output, *options):
-    return run("segment", files / "ct.nrrd", "--output", output, "--model", files / "model.pt", "--device", "cpu", *options)
+    return run(
+        "segment", files / "ct.nrrd", "--output", output, "--model", files / "model.pt", "--device", "cpu", *options
+    )
 
 
 # Segment
@@ -92,10 +94,14 @@ def test_wrong_input_is_one_line(files, tmp_path, source, words):
 
 
 def test_unknown_model_is_one_line(files, tmp_path):
-    assert_refused(run("segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", "nobody"), "No model 'nobody'")
+    assert_refused(
+        run("segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", "nobody"), "No model 'nobody'"
+    )
 
 
-@pytest.mark.parametrize("arguments", [[], ["segment"], ["segment", "ct", "--output", "out", "--batch-size", "0"], ["nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["segment"], ["segment", "ct", "--output", "out", "--batch-size", "0"], ["nonsense"]]
+)
 def test_wrong_call(arguments):
     assert run(*arguments).returncode == WRONG_INPUT
 
@@ -140,7 +146,9 @@ def test_models():
 def test_evaluate(tmp_path):
     child = abdomen()
     shifted = np.roll(child.labels, 2, axis=2)
-    paths = [write_labels(tmp_path / name, labels) for name, labels in (("a.nii.gz", child.labels), ("b.nii.gz", shifted))]
+    paths = [
+        write_labels(tmp_path / name, labels) for name, labels in (("a.nii.gz", child.labels), ("b.nii.gz", shifted))
+    ]
     result = run("evaluate", *paths)
     assert result.returncode == DONE, result.stderr
     for line, label in zip(result.stdout.splitlines(), (1, 2), strict=True):

@@ -30,9 +30,9 @@ def patient():
     spine = ball(SHAPE, (12, 52, 50), (1000, 6, 7))
     right, left = (ball(SHAPE, (12, 46, x), (6, 8, 7)) for x in (30, 70))
     liver = ball(SHAPE, (18, 26, 34), (5, 10, 14))
-    image = np.select(
-        [spine, right | left, liver, inside, body], [400, KIDNEY_HU, 90, -90, 45], default=-1000
-    ).astype(float)
+    image = np.select([spine, right | left, liver, inside, body], [400, KIDNEY_HU, 90, -90, 45], default=-1000).astype(
+        float
+    )
     organs = np.select([spine, right, left, liver], [VERTEBRA_CLASS, *KIDNEY_CLASSES, LIVER_CLASS], default=0)
     image[body] += rng.normal(0, 6, body.sum())
     return image.astype(np.int16), (right + 2 * left).astype(np.uint8), organs.astype(np.uint8)

@@ -29,7 +29,9 @@ ORIGIN = (31.5, -120.25, 806.0)
 ORIENTATIONS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 OBLIQUE = {
     "turned": sitk.VersorTransform((0.2, -0.5, 0.84), 0.3).GetMatrix(),
-    "left-handed": tuple(np.ravel(np.reshape(sitk.VersorTransform((1, 0.4, 0.1), 0.25).GetMatrix(), (3, 3)) @ np.diag([1, 1, -1]))),
+    "left-handed": tuple(
+        np.ravel(np.reshape(sitk.VersorTransform((1, 0.4, 0.1), 0.25).GetMatrix(), (3, 3)) @ np.diag([1, 1, -1]))
+    ),
 }
 RIGHT, LEFT, TUMOR = (segment.value for segment in SEGMENTS)
 

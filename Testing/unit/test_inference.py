@@ -60,7 +60,9 @@ def stack(count):
     """Slice ``i`` has the value ``i / count`` throughout."""
     images = np.repeat(np.arange(count, dtype=np.float32) / count, SIZE * SIZE).reshape(count, SIZE, SIZE)
     body = np.ones((count, SIZE, SIZE), bool)
-    return SliceStack(images, body.astype(np.uint8), body, CanvasGrid(SIZE, 1.0, (0.0, 0.0), body.shape, (1.0, 1.0, 1.0)))
+    return SliceStack(
+        images, body.astype(np.uint8), body, CanvasGrid(SIZE, 1.0, (0.0, 0.0), body.shape, (1.0, 1.0, 1.0))
+    )
 
 
 def bundle(network):
@@ -85,7 +87,11 @@ def test_unknown_device_is_refused():
 
 
 def test_absent_device_is_refused():
-    absent = [name for name, here in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available())) if not here]
+    absent = [
+        name
+        for name, here in (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
+        if not here
+    ]
     assert absent, "no machine has both"
     with pytest.raises(InputError, match=f"'{absent[0]}' was asked for, but PyTorch finds none"):
         choose_device(absent[0])
@@ -162,7 +168,9 @@ def test_too_little_memory_for_one_slice_is_refused():
 
 def test_other_errors_are_not_swallowed():
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        run_network(bundle(HungryNetwork(2, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), stack(4), CPU, 4)
+        run_network(
+            bundle(HungryNetwork(2, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), stack(4), CPU, 4
+        )
 
 
 # Progress and cancel

@@ -162,7 +162,11 @@ def test_mixed_precision_leaves_coordinates_exact():
     first, second = random_similarities(4, seed=1), random_similarities(4, seed=2)
 
     def results():
-        return compose(first, second), invert(first), resample(gaussian_blob().expand(4, 1, SIZE, SIZE), first, SIZE, SIZE)
+        return (
+            compose(first, second),
+            invert(first),
+            resample(gaussian_blob().expand(4, 1, SIZE, SIZE), first, SIZE, SIZE),
+        )
 
     exact = results()
     with torch.autocast("cpu", torch.bfloat16):

@@ -53,7 +53,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("store")
     for number, (name, kind) in enumerate(zip([*TRAINING, VALIDATION], [*KINDS, "real"])):
         width = 60 + 12 * number
-        child = abdomen((6, 128, 128), (8.0, 2.0, 2.0), width, 0.75 * width, center=(4 * number, -6 * number), seed=number)
+        child = abdomen(
+            (6, 128, 128), (8.0, 2.0, 2.0), width, 0.75 * width, center=(4 * number, -6 * number), seed=number
+        )
         store_patient(folder, TrainingPatient(name, kind, child.image, child.labels, child.spacing))
     return folder
 
@@ -160,7 +162,9 @@ def test_shares_of_kinds(tmp_path):
         labels = np.zeros((2, 32, 32), np.uint8)
         labels[:, :rows] = KIDNEY
         add_patient(tmp_path, name, kind, np.zeros_like(labels, np.int16), labels > 0, labels)
-    sampler = Sampler(open_store(tmp_path, validation=False), {"generated": 1, "real": 3, "composite": 4}, NORMALIZATION, 0)
+    sampler = Sampler(
+        open_store(tmp_path, validation=False), {"generated": 1, "real": 3, "composite": 4}, NORMALIZATION, 0
+    )
     areas = torch.cat([sampler.draw(50).labels for _ in range(4)]).float().mean(dim=(1, 2))
     assert (areas < 0.26).float().mean().item() == pytest.approx(0.75, abs=0.12)
 
@@ -225,7 +229,9 @@ def test_corners_move_with_the_labels(store):
 def test_target_box_covers_the_labels(store, angle):
     batch = as_stored(store, np.arange(len(store)), NORMALIZATION)
     count = len(store)
-    pose = similarity(torch.full((count,), angle), torch.tensor([[0.9, 1.2]]).expand(count, 2), torch.full((count, 2), 0.1))
+    pose = similarity(
+        torch.full((count,), angle), torch.tensor([[0.9, 1.2]]).expand(count, 2), torch.full((count, 2), 0.1)
+    )
     boxes = target_box(batch.corners, pose, smallest=0.25)
     homogenized = resample((batch.labels > 0).float()[:, None], pose, CANVAS, CANVAS)[:, 0] > 0.5
     assert homogenized.any()
@@ -273,12 +279,17 @@ def finished(folder, reference_mask, tmp_path_factory):
 def rows(run):
     """The log without its seconds."""
     with (run / "log.csv").open(newline="") as file:
-        return [[row[name] for name in ("stage", "epoch", "loss", "validation", "learning_rate")] for row in csv.DictReader(file)]
+        return [
+            [row[name] for name in ("stage", "epoch", "loss", "validation", "learning_rate")]
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_all_three_stages_run(finished):
     expected = [("pose", POSE_EPOCHS), ("crop", 2), ("unet", 2)]
-    assert [row[:2] for row in rows(finished)] == [[stage, str(n + 1)] for stage, epochs in expected for n in range(epochs)]
+    assert [row[:2] for row in rows(finished)] == [
+        [stage, str(n + 1)] for stage, epochs in expected for n in range(epochs)
+    ]
     assert all(np.isfinite(float(value)) for row in rows(finished) for value in row[2:])
 
 
@@ -327,7 +338,9 @@ def test_stages_train_only_their_own_network(folder, reference_mask, tmp_path):
     trainer = Trainer(config, CPU)
     start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer._run_stage(*trainer.stages[0])
-    changed = {name.split(".")[0] for name, value in trainer.model.state_dict().items() if not torch.equal(value, start[name])}
+    changed = {
+        name.split(".")[0] for name, value in trainer.model.state_dict().items() if not torch.equal(value, start[name])
+    }
     assert changed == {"pose_stn"}
 
 

@@ -14,7 +14,9 @@ NORMALIZATION = Normalization(low=-60.0, high=260.0, mean=110.0, std=60.0)
 CLASSES = 3
 
 
-def untrained_pipeline(crop: str = "quarter", features: int = 4, seed: int = 0, size: int = CANVAS) -> SegmentationPipeline:
+def untrained_pipeline(
+    crop: str = "quarter", features: int = 4, seed: int = 0, size: int = CANVAS
+) -> SegmentationPipeline:
     """A pipeline in evaluation mode whose STNs are a little away from the identity, each slice differently."""
     torch.manual_seed(seed)
     network = SegmentationPipeline(size, CLASSES, crop, features, NORMALIZATION.air)
@@ -27,8 +29,8 @@ def untrained_pipeline(crop: str = "quarter", features: int = 4, seed: int = 0, 
 def metadata(**changes) -> ModelMetadata:
     values = dict(
         format=FORMAT, id="untrained", version="0", license="Apache-2.0", license_notice="", training_domain="nothing",
-        limits="everything", input="slices", size=CANVAS, pixel_mm=PIXEL_MM, crop="quarter", normalization=NORMALIZATION,
-        labels={"background": 0, "kidney": 1, "tumor": 2}, scores={"none": {"kidney": 0.0}}, torch=torch.__version__,
+        limits="everything", input="slices", size=CANVAS, pixel_mm=PIXEL_MM, crop="quarter",
+        normalization=NORMALIZATION, labels={"background": 0, "kidney": 1, "tumor": 2}, scores={"none": {"kidney": 0.0}}, torch=torch.__version__,
     )  # fmt: skip
     return ModelMetadata(**{**values, **changes})
 

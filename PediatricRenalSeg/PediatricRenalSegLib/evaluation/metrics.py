@@ -48,7 +48,10 @@ def compare_masks(reference: sitk.Image, prediction: sitk.Image) -> dict[str, fl
 def _surface_distances(first: sitk.Image, second: sitk.Image) -> np.ndarray:
     """Distances in mm of the surface voxels of each mask from the surface of the other."""
     contours = [sitk.LabelContour(mask) for mask in (first, second)]
-    maps = [sitk.Abs(sitk.SignedMaurerDistanceMap(contour, squaredDistance=False, useImageSpacing=True)) for contour in contours]
+    maps = [
+        sitk.Abs(sitk.SignedMaurerDistanceMap(contour, squaredDistance=False, useImageSpacing=True))
+        for contour in contours
+    ]
     values = [
         sitk.GetArrayViewFromImage(distance)[sitk.GetArrayViewFromImage(contour) > 0]
         for distance, contour in zip(maps, reversed(contours))

@@ -45,9 +45,7 @@ def terminology_entry(segment: Segment) -> str:
     """The segment's codes as Slicer writes them: context, category, type, modifier, region."""
     structure = segment.structure
     codes = (structure.category, structure.type, segment.side)
-    return "~".join(
-        [TYPE_CONTEXT, *map(_triplet, codes), REGION_CONTEXT, _triplet(structure.region), _triplet(None)]
-    )
+    return "~".join([TYPE_CONTEXT, *map(_triplet, codes), REGION_CONTEXT, _triplet(structure.region), _triplet(None)])
 
 
 def _triplet(code: Code | None) -> str:

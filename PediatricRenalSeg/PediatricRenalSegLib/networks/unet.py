@@ -29,9 +29,7 @@ def up_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 def output_block(in_channels: int, classes: int) -> nn.Sequential:
     """As ``block`` with softmax for ReLU; the softmax is left to the caller, whose loss needs the logits."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, classes, 3, padding=1, bias=False), nn.BatchNorm2d(classes)
-    )
+    return nn.Sequential(nn.Conv2d(in_channels, classes, 3, padding=1, bias=False), nn.BatchNorm2d(classes))
 
 
 class UNet(nn.Module):

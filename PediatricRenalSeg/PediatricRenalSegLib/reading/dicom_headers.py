@@ -132,8 +132,7 @@ def read_all_series(files: list[Path]) -> list[Series]:
         if slices:
             groups.setdefault(key, []).extend(slices)
     series = [
-        Series(number, not_ct, derived, tuple(slices))
-        for (_, _, number, not_ct, derived), slices in groups.items()
+        Series(number, not_ct, derived, tuple(slices)) for (_, _, number, not_ct, derived), slices in groups.items()
     ]
     return sorted(series, key=lambda one: (one.number.zfill(12), one.not_ct))
 

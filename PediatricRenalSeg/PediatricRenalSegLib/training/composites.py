@@ -223,9 +223,7 @@ def exchange_kidneys(canvas: Canvas, background: Background, shapes: list[Kidney
         paste_kidney(canvas, background, shapes[rng.integers(len(shapes))], is_left, rng)
 
 
-def paste_kidney(
-    canvas: Canvas, background: Background, shape: KidneyShape, is_left: bool, rng: Generator
-) -> bool:
+def paste_kidney(canvas: Canvas, background: Background, shape: KidneyShape, is_left: bool, rng: Generator) -> bool:
     """Put one kidney with sinus and rim on a side; False if no place fits it."""
     labels = posed(shape, is_left, background.spacing, rng)
     kidney = labels > 0
@@ -254,9 +252,7 @@ def paste_kidney(
     return True
 
 
-def posed(
-    shape: KidneyShape, is_left: bool, spacing: tuple[float, float, float], rng: Generator
-) -> np.ndarray:
+def posed(shape: KidneyShape, is_left: bool, spacing: tuple[float, float, float], rng: Generator) -> np.ndarray:
     """(z, y, x) labels of the shape on a grid of ``spacing``: mirrored to its side, turned and scaled."""
     source = shape.labels if shape.is_left == is_left else shape.labels[:, :, ::-1]
     scale = rng.uniform(*AXIS_SCALE, 3) * rng.uniform(*OVERALL_SCALE)
@@ -319,9 +315,7 @@ def _draw_place(background: Background, is_left: bool, rng: Generator) -> np.nda
 
 def _allowed(canvas: Canvas, background: Background, box: tuple[slice, ...]) -> np.ndarray:
     """Bool over the box: where kidney may be painted."""
-    return TAKES_KIDNEY[canvas.tissue[box]] & (
-        background.skin_depth[box] > background.kidney_wall - WALL_SLACK_MM
-    )
+    return TAKES_KIDNEY[canvas.tissue[box]] & (background.skin_depth[box] > background.kidney_wall - WALL_SLACK_MM)
 
 
 def _paint_sinus(canvas: Canvas, box: tuple[slice, ...], sinus: np.ndarray, rng: Generator) -> None:

@@ -70,7 +70,9 @@ def main() -> None:
     parser.add_argument("--generated", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 0))
     parser.add_argument("--composites", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 0))
     parser.add_argument("--scans", type=Path, help="folder of real scans NAME.nii.gz with NAME_label.nii.gz")
-    parser.add_argument("--real", nargs="*", default=[], metavar="NAME", help="scans to store and to build composites on")
+    parser.add_argument(
+        "--real", nargs="*", default=[], metavar="NAME", help="scans to store and to build composites on"
+    )
     parser.add_argument("--shapes", type=Path, help="folder of kidney and tumor label maps")
     arguments = parser.parse_args()
     for number in tqdm(range(*arguments.generated), "generated", unit="child"):

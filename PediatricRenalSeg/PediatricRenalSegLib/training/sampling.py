@@ -73,7 +73,9 @@ class Sampler:
 
     def _augmented(self, rows: np.ndarray) -> Batch:
         matrix = self.augmentation.matrix(len(rows), self.generator)
-        images, masks, labels = (torch.from_numpy(values[rows]) for values in (self.store.images, self.store.masks, self.store.labels))
+        images, masks, labels = (
+            torch.from_numpy(values[rows]) for values in (self.store.images, self.store.masks, self.store.labels)
+        )
         hu, mask, labels = move(images[:, None].float(), masks[:, None], labels, matrix)
         hu = self.augmentation.intensities(hu, self.generator)
         return Batch(

@@ -117,7 +117,9 @@ class Trainer:
 
     def _stalled(self, stage) -> bool:
         since = self.progress["epoch"] - self.progress["best_epoch"]
-        return stage.name == "unet" and self.progress["epoch"] >= EPOCHS_BEFORE_STOPPING and since >= self.config.patience
+        return (
+            stage.name == "unet" and self.progress["epoch"] >= EPOCHS_BEFORE_STOPPING and since >= self.config.patience
+        )
 
     def _log(self, row: list) -> None:
         path = self.config.output / "log.csv"
