@@ -95,7 +95,8 @@ def main() -> None:
     best = max(float(row[1]) for row in rows)
     texts = [
         f"The shipped pipeline ({ours.metadata.id}, {millions(ours.network)} million weights) on the slices of a "
-        f"generated child; the fastest of {options.repeats} passes over at least {MEASURED} slices. Time of the network alone.",
+        f"generated child; the fastest of {options.repeats} passes over at least {MEASURED} slices. "
+        "Time of the network alone.",
         f"nnU-Net's default 2D network ({millions(whole.network)} million weights) on whole slices of {FULL_SIZE} × "
         f"{FULL_SIZE} pixels, random weights: measured on {options.whole_slices} slices and extrapolated to {SLICES}, "
         f"without and with its default {MIRRORINGS} mirrorings.",

@@ -30,7 +30,8 @@ def metadata(**changes) -> ModelMetadata:
     values = dict(
         format=FORMAT, id="untrained", version="0", license="Apache-2.0", license_notice="", training_domain="nothing",
         limits="everything", input="slices", size=CANVAS, pixel_mm=PIXEL_MM, crop="quarter",
-        normalization=NORMALIZATION, labels={"background": 0, "kidney": 1, "tumor": 2}, scores={"none": {"kidney": 0.0}}, torch=torch.__version__,
+        normalization=NORMALIZATION, labels={"background": 0, "kidney": 1, "tumor": 2},
+        scores={"none": {"kidney": 0.0}}, torch=torch.__version__,
     )  # fmt: skip
     return ModelMetadata(**{**values, **changes})
 
