@@ -40,6 +40,10 @@ class Augmentation:
     blur: float = 0.3
     """Probability of a slight blur."""
 
+    distractor: float = 0.25
+    """Probability of contrast medium in the gut, and of fluid in the fat: the first is as bright as a kidney, and
+    few scans of a store show either."""
+
     def matrix(self, count: int, generator: torch.Generator) -> Tensor:
         """``(count, 2, 3)`` random similarity matrices, output to input coordinates."""
         uniform = torch.rand(count, 5, generator=generator)
@@ -61,6 +65,29 @@ class Augmentation:
         hu = torch.where(uniform[:, 0] < self.blur, (hu + blurred) / 2, hu)
         hu = hu + self.noise_hu * uniform[:, 1] ** 2 * torch.randn(hu.shape, generator=generator)
         return hu * (1 + self.gain * normal[:, 0]) + self.offset_hu * normal[:, 1]
+
+
+    def distractors(self, hu: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Contrast medium in soft tissue and fluid in fat, both outside the labelled structures.
+
+        hu ``(B, 1, H, W)``, labels ``(B, H, W)``.
+        """
+        elsewhere = labels[:, None] == 0
+        contrast = (100.0, 450.0)
+        hu = self._paint(hu, elsewhere & (hu > -20) & (hu < 130), 40.0, contrast, generator)
+        fluid = (0.0, 30.0)
+        return self._paint(hu, elsewhere & (hu > -150) & (hu < -30), -90.0, fluid, generator)
+
+    def _paint(
+        self, hu: Tensor, where: Tensor, from_hu: float, to_hu: tuple[float, float], generator: torch.Generator
+    ) -> Tensor:
+        """Shift smooth random parts of ``where`` from the typical value ``from_hu`` into the range ``to_hu``."""
+        count, cells = len(hu), int(torch.randint(10, 30, (), generator=generator))
+        field = torch.randn(count, 1, cells, cells, generator=generator)
+        field = F.interpolate(field, hu.shape[-2:], mode="bicubic", align_corners=False)
+        uniform = torch.rand(count, 2, 1, 1, 1, generator=generator)
+        shift = to_hu[0] + (to_hu[1] - to_hu[0]) * uniform[:, 0] - from_hu
+        return torch.where(where & (field > 0.8) & (uniform[:, 1] < self.distractor), hu + shift, hu)
 
 
 def move(images: Tensor, masks: Tensor, labels: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -77,6 +77,7 @@ class Sampler:
             torch.from_numpy(values[rows]) for values in (self.store.images, self.store.masks, self.store.labels)
         )
         hu, mask, labels = move(images[:, None].float(), masks[:, None], labels, matrix)
+        hu = self.augmentation.distractors(hu, labels, self.generator)
         hu = self.augmentation.intensities(hu, self.generator)
         return Batch(
             image=normalized(hu, mask, self.normalization),
