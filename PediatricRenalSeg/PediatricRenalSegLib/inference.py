@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,8 @@ def run_network(
 
 def _run_batch(bundle: ModelBundle, images: torch.Tensor, masks: torch.Tensor) -> tuple[np.ndarray, ...]:
     device = images.device.type
-    with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=_gains_from_bfloat16(device)):
+    precision = torch.autocast(device, torch.bfloat16) if _gains_from_bfloat16(device) else nullcontext()
+    with torch.inference_mode(), precision:
         probabilities, poses, crops = bundle.network(images, masks)
     return probabilities.half().cpu().numpy(), poses.float().cpu().numpy(), crops.float().cpu().numpy()
 
@@ -102,7 +104,8 @@ def _run_batch(bundle: ModelBundle, images: torch.Tensor, masks: torch.Tensor) -
 def _gains_from_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Not every build for processors has oneDNN, and only oneDNN knows whether the arithmetic is there.
+    return device == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

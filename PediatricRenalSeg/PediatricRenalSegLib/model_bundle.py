@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from .preprocessing import Normalization
+from .preprocessing import CANVAS, PIXEL_MM, Normalization
 from .structures import STRUCTURES
 from .volume import InputError
 
@@ -63,6 +63,11 @@ class ModelMetadata:
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or values.get("format") != FORMAT or names - set(values):
             raise InputError(f"The model's metadata are not of format {FORMAT}; use a model exported by this version.")
+        if (values["size"], values["pixel_mm"]) != (CANVAS, PIXEL_MM):
+            raise InputError(
+                f"The model wants {values['size']} pixels of {values['pixel_mm']} mm, but slices are prepared with "
+                f"{CANVAS} pixels of {PIXEL_MM} mm: use a model exported by this version."
+            )
         known = {structure.name: structure.label for structure in STRUCTURES}
         unknown = set(values["labels"].items()) - {("background", 0), *known.items()}
         if unknown:

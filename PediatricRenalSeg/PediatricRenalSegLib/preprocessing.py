@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .volume import CTVolume, InputError
+from .volume import AIR_HU, CTVolume, InputError
 
-AIR_HU = -1024
 TISSUE_HU = -300
 """Between air and fat: what is above belongs to the body, its table or its blanket."""
 MASK_PIXEL_MM = 2.0
@@ -107,7 +106,7 @@ def body_mask(array: np.ndarray, spacing: tuple[float, float, float]) -> np.ndar
     Raises ``InputError`` when nothing in the volume looks like a body.
     """
     step = [max(1, round(MASK_PIXEL_MM / mm)) for mm in spacing[1:]]
-    coarse = ndimage.uniform_filter(array, (1, *step), output=np.float32)[:, :: step[0], :: step[1]]
+    coarse = _block_means(array, step)
     radius = [OPENING_MM / (mm * factor) for mm, factor in zip(spacing[1:], step)]
     opened = ndimage.binary_opening(coarse > TISSUE_HU, _ellipse(*radius)[np.newaxis])
     components, count = ndimage.label(opened)
@@ -119,6 +118,14 @@ def body_mask(array: np.ndarray, spacing: tuple[float, float, float]) -> np.ndar
         ndimage.binary_fill_holes(mask_slice, output=mask_slice)
     fine = mask.repeat(step[0], axis=1).repeat(step[1], axis=2)
     return fine[:, : array.shape[1], : array.shape[2]]
+
+
+def _block_means(array: np.ndarray, step: list[int]) -> np.ndarray:
+    """Means of in-plane blocks of ``step`` (y, x) pixels, float32; edge pixels fill up the last blocks."""
+    missing = [-size % count for size, count in zip(array.shape[1:], step)]
+    padded = np.pad(array, [(0, 0), *((0, count) for count in missing)], mode="edge")
+    rows = sum(padded[:, start :: step[0]].astype(np.float32) for start in range(step[0]))
+    return sum(rows[:, :, start :: step[1]] for start in range(step[1])) / np.float32(np.prod(step))
 
 
 def canvas_grid(body: np.ndarray, spacing: tuple[float, float, float]) -> CanvasGrid:

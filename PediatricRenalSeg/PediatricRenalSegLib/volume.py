@@ -11,6 +11,13 @@ import numpy as np
 import SimpleITK as sitk
 
 
+AIR_HU = -1024
+"""Scanners write lower values outside their circle; they mean nothing."""
+
+SAME_GRID_TOLERANCE = 1e-3
+"""mm, and between direction cosines: formats round their headers."""
+
+
 class InputError(ValueError):
     """The input or the call is wrong; the message is one sentence: what, where, what to do."""
 
@@ -64,6 +71,14 @@ class LabelVolume:
     def axial(self) -> tuple[np.ndarray, tuple[float, float, float]]:
         """As ``CTVolume.axial``."""
         return _axial(self.image)
+
+
+def same_grid(first: sitk.Image, second: sitk.Image) -> bool:
+    """Whether the voxels of two images lie at the same places."""
+    return first.GetSize() == second.GetSize() and all(
+        np.allclose(getattr(first, name)(), getattr(second, name)(), atol=SAME_GRID_TOLERANCE)
+        for name in ("GetSpacing", "GetOrigin", "GetDirection")
+    )
 
 
 def _axial(image: sitk.Image) -> tuple[np.ndarray, tuple[float, float, float]]:

@@ -127,6 +127,26 @@ def test_a_third_kidney_and_a_third_tumor(store):
             assert (labels == structure).any(dim=2).any(dim=1).sum() >= 4
 
 
+def test_kinds_without_tumor_leave_the_tumor_third_to_the_others(tmp_path):
+    labels = np.zeros((4, 32, 32), np.uint8)
+    labels[:, 8:24, 8:16] = KIDNEY
+    with_tumor = labels.copy()
+    with_tumor[:, 8:24, 16:24] = TUMOR
+    for name, kind, values in zip(TRAINING, ("real", "generated"), (labels, with_tumor)):
+        add_patient(tmp_path, name, kind, np.zeros_like(values, np.int16), values > 0, values)
+    sampler = Sampler(open_store(tmp_path, validation=False), {"real": 0.9, "generated": 0.1}, NORMALIZATION, seed=0)
+    for _ in range(5):
+        assert (sampler.draw(12).labels == TUMOR).any(dim=2).any(dim=1).sum() >= 4
+
+
+def test_composites_are_never_validation(tmp_path):
+    labels = np.ones((1, 8, 8), np.uint8)
+    add_patient(tmp_path, VALIDATION, "composite", np.zeros_like(labels, np.int16), labels, labels)
+    assert len(open_store(tmp_path, validation=False)) == 1
+    with pytest.raises(InputError, match="no validation patients"):
+        open_store(tmp_path, validation=True)
+
+
 def test_rare_structures_are_oversampled(tmp_path):
     """One slice in 40 holds something; without oversampling a batch of 6 would mostly hold nothing."""
     labels = np.zeros((40, 32, 32), np.uint8)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..reading import read_labels
 from ..structures import STRUCTURES
-from ..volume import InputError
+from ..volume import InputError, same_grid
 
 
 def compare_label_maps(reference: Path, prediction: Path) -> dict[str, dict[str, float]]:
@@ -14,8 +15,8 @@ def compare_label_maps(reference: Path, prediction: Path) -> dict[str, dict[str,
 
     Raises ``InputError`` when a file cannot be read or the two do not lie on the same grid.
     """
-    images = [_read(path) for path in (reference, prediction)]
-    if images[0].GetSize() != images[1].GetSize() or not _same_place(*images):
+    images = [read_labels(path).image for path in (reference, prediction)]
+    if not same_grid(*images):
         raise InputError(f"{reference} and {prediction} lie on different grids: compare label maps of the same CT.")
     return {
         structure.name: compare_masks(images[0] == structure.label, images[1] == structure.label)
@@ -57,17 +58,3 @@ def _surface_distances(first: sitk.Image, second: sitk.Image) -> np.ndarray:
         for distance, contour in zip(maps, reversed(contours))
     ]
     return np.concatenate(values)
-
-
-def _same_place(first: sitk.Image, second: sitk.Image) -> bool:
-    return all(
-        np.allclose(getattr(first, name)(), getattr(second, name)(), atol=1e-3)
-        for name in ("GetSpacing", "GetOrigin", "GetDirection")
-    )
-
-
-def _read(path: Path) -> sitk.Image:
-    try:
-        return sitk.ReadImage(str(path), sitk.sitkUInt8)
-    except RuntimeError:
-        raise InputError(f"{path} cannot be read as a label map; give a NIfTI, NRRD or MHA file.") from None

@@ -5,12 +5,13 @@ Hounsfield units. Every refusal is an ``InputError`` of one sentence: what is wr
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..volume import CTVolume, InputError
+from ..volume import CTVolume, InputError, LabelVolume
 from . import dicom, file_headers, files
 from .dicom import SMALLEST_SLICE_COUNT
 from .dicom_headers import claims_dicom
@@ -48,9 +49,34 @@ def read_ct(path: str | Path) -> CTVolume:
     return CTVolume(image, source)
 
 
+def read_labels(path: str | Path, known: Collection[int] = range(256)) -> LabelVolume:
+    """Read a label map of whole numbers (NIfTI, NRRD or MetaImage) on its own grid.
+
+    Raises ``InputError`` when the file cannot be read or holds a value that is not ``known``.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise _missing(path)
+    if not files.is_image_file(path):
+        raise InputError(f'"{path.name}" cannot be read as a label map; give a NIfTI, NRRD or MHA file.')
+    image, _ = files.read_image(path)
+    found = np.unique(sitk.GetArrayViewFromImage(image))
+    unknown = found[~np.isin(found, list(known))]
+    if unknown.size:
+        raise InputError(
+            f'"{path.name}" holds the label {unknown[0]:g}, which is not one of {min(known)} to {max(known)}; '
+            "choose the label map that belongs here."
+        )
+    return LabelVolume(sitk.Cast(image, sitk.sitkUInt8))
+
+
+def _missing(path: Path) -> InputError:
+    return InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
+
+
 def _read(path: Path) -> tuple[sitk.Image, str]:
     if not os.path.exists(path):
-        raise InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
+        raise _missing(path)
     if path.is_dir():
         return dicom.read_series(_files_below(path), f'The folder "{path.name or path}"')
     if not os.access(path, os.R_OK):

@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from ..volume import InputError
+from ..volume import AIR_HU, InputError
 from .dicom_headers import (
     HEADER_ERRORS,
     Series,
@@ -33,7 +33,6 @@ LARGEST_SHAPE_DIFFERENCE = 1e-3
 """Between the direction cosines, and (relative) the pixel sizes, of slices of one series."""
 LARGEST_DRIFT_PIXELS = 0.5
 """Sideways shift from the first slice to the last that is still no gantry tilt."""
-AIR_HU = -1024
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,8 @@ def read_series(files: list[Path], place: str) -> tuple[sitk.Image, str]:
     """The best CT series in these files as an image, and a text on what was chosen and what was not.
 
     Axial before other planes, original before derived, then most slices. ``place`` begins a message.
-    Raises ``InputError`` when there is no CT, or the chosen one is incomplete or irregular.
+    Raises ``InputError`` when there is no CT, or CTs of several patients or examinations, or the chosen one is
+    incomplete or irregular.
     """
     series = read_all_series(files)
     chosen = _choose(series, place)
@@ -107,7 +107,20 @@ def _choose(series: list[Series], place: str) -> Series:
             found[one.not_ct] += len(one.slices)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in found.most_common()) or "a DICOM directory alone"
         raise InputError(f"{place} holds no CT slices but {kinds}; choose the CT series.")
+    _check_one_examination(usable, place)
     return max(usable, key=lambda one: (one.plane == "axial", not one.derived, one.location_count))
+
+
+def _check_one_examination(series: list[Series], place: str) -> None:
+    """One patient and one study; a missing identity is taken for that of the others."""
+    slices = [s for one in series for s in one.slices]
+    for what, identities in (
+        ("patients", {s.patient for s in slices}),
+        ("examinations", {s.study for s in slices}),
+    ):
+        count = len(identities - {""})
+        if count > 1:
+            raise InputError(f"{place} holds CTs of {count} {what}; choose the folder of one.")
 
 
 # Even slices

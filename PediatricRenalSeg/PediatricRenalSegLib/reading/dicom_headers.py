@@ -1,13 +1,15 @@
 """DICOM headers as plain records: one ``Slice`` an image, grouped into ``Series``.
 
-Only the elements named in ``_ELEMENTS`` are read, none of them tells who the patient is.
+Only the elements named in ``_ELEMENTS`` are read. ``PatientID`` and ``StudyInstanceUID`` are there to be
+compared; they and free text of the header go into no message and no file.
 """
 
+import re
 import struct
 import warnings
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import cos, isfinite, radians
 from pathlib import Path
 
@@ -36,7 +38,8 @@ LARGEST_AXIAL_ANGLE = 30
 """Degrees between the patient's long axis and the normal of slices that still count as axial."""
 
 _ELEMENTS = [
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ConcatenationUID", "SeriesNumber", "InstanceNumber",
+    "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "ConcatenationUID", "SOPInstanceUID", "SOPClassUID",
+    "SeriesNumber", "InstanceNumber",
     "Modality", "ImageType", "AcquisitionNumber", "TemporalPositionIdentifier", "GantryDetectorTilt",
     "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "RescaleSlope", "RescaleIntercept", "RescaleType",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
@@ -68,6 +71,10 @@ class Slice:
     """Gantry tilt in degrees as the header states it; the positions decide."""
     acquisition: str
     temporal_position: str
+    patient: str = field(repr=False)
+    """Identity, to be compared only; empty where the header has none."""
+    study: str = field(repr=False)
+    """As ``patient``, of the examination."""
 
     @property
     def normal(self) -> np.ndarray:
@@ -177,7 +184,7 @@ def _key(dataset: Dataset) -> tuple:
     # An enhanced file is a volume of its own, unless it is one part of a concatenation.
     volume = (_text(dataset, "ConcatenationUID") or _text(dataset, "SOPInstanceUID")) if enhanced else ""
     derived = _image_type(dataset)[:1] == ["DERIVED"]
-    number = _text(dataset, "SeriesNumber") or "without number"
+    number = _integer(dataset, "SeriesNumber") or "without number"
     return _text(dataset, "SeriesInstanceUID"), volume, number, _why_not_ct(dataset), derived
 
 
@@ -187,7 +194,7 @@ def _why_not_ct(dataset: Dataset) -> str:
     if kind.startswith(SECONDARY_CAPTURES):
         return "secondary capture"
     if modality != "CT":
-        return modality or "no modality"
+        return (modality if re.fullmatch("[A-Z]{2,16}", modality) else "other") if modality else "no modality"
     if kind not in (CT_IMAGE, *ENHANCED_CT_IMAGES):
         return "CT, not images"
     if "LOCALIZER" in image_type:
@@ -212,7 +219,7 @@ def _rescale_type(dataset: Dataset) -> str:
 
 def _slices(file: Path, dataset: Dataset) -> list[Slice]:
     if _text(dataset, "SOPClassUID") not in ENHANCED_CT_IMAGES:
-        return [_slice(file, dataset, 0, _text(dataset, "InstanceNumber"), [dataset] * 5)]
+        return [_slice(file, dataset, 0, _integer(dataset, "InstanceNumber"), [dataset] * 5)]
     per_frame, shared = _frame_groups(dataset)
     names = (
         "PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence",
@@ -237,8 +244,10 @@ def _slice(file: Path, dataset: Dataset, frame: int, number: str, sources: list[
         pixel_spacing=_numbers(measures, "PixelSpacing", 2),
         rescale=(_numbers(transformation, "RescaleSlope", 1), _numbers(transformation, "RescaleIntercept", 1)),
         tilt=(_numbers(dataset, "GantryDetectorTilt", 1) or (0.0,))[0],
-        acquisition=_text(content, "AcquisitionNumber") or _text(content, "FrameAcquisitionNumber"),
-        temporal_position=_text(content, "TemporalPositionIdentifier") or _text(content, "TemporalPositionIndex"),
+        acquisition=_integer(content, "AcquisitionNumber") or _integer(content, "FrameAcquisitionNumber"),
+        temporal_position=_integer(content, "TemporalPositionIdentifier") or _integer(content, "TemporalPositionIndex"),
+        patient=_text(dataset, "PatientID"),
+        study=_text(dataset, "StudyInstanceUID"),
     )
 
 
@@ -256,6 +265,12 @@ def _functional(per_frame: Dataset, shared: Dataset, name: str) -> Dataset:
 def _text(dataset: Dataset, keyword: str) -> str:
     value = dataset.get(keyword)
     return "" if value is None else str(value).strip()
+
+
+def _integer(dataset: Dataset, keyword: str) -> str:
+    """As ``_text`` where it is an integer, else empty: a file may declare any element to be free text."""
+    text = _text(dataset, keyword)
+    return text if re.fullmatch("[+-]?[0-9]{1,12}", text) else ""
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:

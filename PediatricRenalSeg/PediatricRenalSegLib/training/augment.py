@@ -40,7 +40,7 @@ class Augmentation:
     blur: float = 0.3
     """Probability of a slight blur."""
 
-    distractor: float = 0.25
+    distractor: float = 0.4
     """Probability of contrast medium in the gut, and of fluid in the fat: the first is as bright as a kidney, and
     few scans of a store show either."""
 
@@ -66,14 +66,13 @@ class Augmentation:
         hu = hu + self.noise_hu * uniform[:, 1] ** 2 * torch.randn(hu.shape, generator=generator)
         return hu * (1 + self.gain * normal[:, 0]) + self.offset_hu * normal[:, 1]
 
-
     def distractors(self, hu: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         """Contrast medium in soft tissue and fluid in fat, both outside the labelled structures.
 
         hu ``(B, 1, H, W)``, labels ``(B, H, W)``.
         """
         elsewhere = labels[:, None] == 0
-        contrast = (100.0, 450.0)
+        contrast = (80.0, 400.0)
         hu = self._paint(hu, elsewhere & (hu > -20) & (hu < 130), 40.0, contrast, generator)
         fluid = (0.0, 30.0)
         return self._paint(hu, elsewhere & (hu > -150) & (hu < -30), -90.0, fluid, generator)

@@ -20,15 +20,15 @@ TOLERANCE = 1e-5
 
 
 def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
-    """Write the best U-Net of a training folder as a model file and check it against the eager network.
+    """Write the best U-Net so far of a training folder as a model file and check it against the eager network.
 
     card: JSON file with the ``CARD_FIELDS`` of the metadata; everything else the training knows. Returns
     the model's entry for the catalogue. Raises ``InputError`` when the folder holds no training or the card
     lacks a field.
     """
     checkpoint = run / CHECKPOINT
-    if not checkpoint.is_file():
-        raise InputError(f"{run} holds no {CHECKPOINT}: give the output folder of a training.")
+    if not checkpoint.is_file() or not (run / BEST).is_file():
+        raise InputError(f"{run} holds no {CHECKPOINT} and {BEST}: give the output folder of a training of the U-Net.")
     saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
     known = {field.name for field in fields(TrainingConfig)}
     config = TrainingConfig(**{name: value for name, value in saved["config"].items() if name in known})
@@ -50,8 +50,10 @@ def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
     mask = io.BytesIO()
     np.save(mask, saved["reference_mask"][0, 0].numpy().astype(np.uint8))
     output.parent.mkdir(parents=True, exist_ok=True)
-    save_torchscript(network, metadata, mask.getvalue(), output)
-    _check(network, output)
+    partial = output.with_name(f".{output.name}.partial")
+    save_torchscript(network, metadata, mask.getvalue(), partial)
+    _check(network, partial)
+    partial.replace(output)
     return CatalogueEntry(metadata.id, output.name, file_sha256(output), output.stat().st_size)
 
 

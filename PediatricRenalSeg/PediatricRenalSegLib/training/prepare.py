@@ -7,7 +7,7 @@ Every patient depends on its number alone, so several processes can share the wo
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,9 @@ def generated_patient(seed: int) -> TrainingPatient:
     return TrainingPatient(f"generated-{seed:06d}", "generated", scan.image, values[scan.labels], scan.spacing)
 
 
-def composite_patients(scans: Path, names: list[str], shapes: Path, numbers: range) -> Iterator[TrainingPatient]:
+def composite_patients(
+    scans: Path, names: list[str], shapes: Path, numbers: Sequence[int]
+) -> Iterator[TrainingPatient]:
     """Composites by number, the backgrounds in turn."""
     backgrounds = [load_background(scans, name) for name in names]
     kidneys = load_shapes(shapes)
@@ -79,7 +81,11 @@ def main() -> None:
         if not (arguments.store / f"generated-{number:06d}.npz").exists():
             store_patient(arguments.store, generated_patient(number))
     if arguments.composites[1]:
-        numbers = range(*arguments.composites)
+        numbers = [
+            number
+            for number in range(*arguments.composites)
+            if not (arguments.store / f"composite-{number:06d}.npz").exists()
+        ]
         made = composite_patients(arguments.scans, arguments.real, arguments.shapes, numbers)
         for patient in tqdm(made, "composites", total=len(numbers), unit="patient"):
             store_patient(arguments.store, patient)

@@ -9,19 +9,26 @@ Arrays are ``(z, y, x)`` in LPS order: x toward the patient's Left, y toward Pos
 Spacings and positions have the same axis order and are in mm unless said otherwise.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
-KIDNEY_LABEL = 1
-TUMOR_LABEL = 2
+from ..reading import read_ct, read_labels
+from ..structures import SEGMENTS, STRUCTURES
+from ..volume import AIR_HU, CTVolume, InputError, same_grid
 
-LOWEST_HU = -1024
-"""Scanners write lower values outside their circle; they mean nothing."""
+KIDNEY_LABEL, TUMOR_LABEL = (
+    structure.label for name in ("kidney", "tumor") for structure in STRUCTURES if structure.name == name
+)
+
+LABELS_OF_SEGMENTS = np.array([0, *(segment.structure.label for segment in SEGMENTS)], np.uint8)
+"""Label by value in ``NAME_label.nii.gz``, which holds segments."""
+SHAPE_LABELS = range(4)
+ORGAN_LABELS = range(118)
 
 PIXEL_MM = 1.5
 """In-plane pixel of the working grid; slices stay where the scan has them."""
@@ -184,29 +191,36 @@ class Background:
 # ---------------------------------------------------------------- reading
 
 
-def read_axial(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """Array (z, y, x) in LPS order and its spacing (z, y, x) in mm."""
-    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
-    return sitk.GetArrayFromImage(image), image.GetSpacing()[::-1]
+def read_labels_of(ct: CTVolume, path: Path, known: Collection[int]) -> np.ndarray:
+    """Labels of a CT, (z, y, x) in LPS order; ``InputError`` when they lie elsewhere or are not ``known``."""
+    labels = read_labels(path, known)
+    if not same_grid(ct.image, labels.image):
+        raise InputError(f'"{path.name}" lies on another grid than its CT; save the labels on the grid of the CT.')
+    return labels.axial()[0]
+
+
+def _read_scan(folder: Path | str, name: str) -> tuple[CTVolume, np.ndarray]:
+    """A CT and its segments (z, y, x)."""
+    ct = read_ct(Path(folder, f"{name}.nii.gz"))
+    return ct, read_labels_of(ct, Path(folder, f"{name}_label.nii.gz"), range(len(LABELS_OF_SEGMENTS)))
 
 
 def load_real(folder: Path | str, name: str) -> TrainingPatient:
     """A scan on its own grid with its labels: both kidneys become 1, a tumor (3) becomes 2."""
-    folder = Path(folder)
-    image, spacing = read_axial(folder / f"{name}.nii.gz")
-    sides, _ = read_axial(folder / f"{name}_label.nii.gz")
+    ct, sides = _read_scan(folder, name)
+    image, spacing = ct.axial()
     return TrainingPatient(
         name=name,
         kind="real",
         image=clip_hu(image),
-        labels=np.array([0, KIDNEY_LABEL, KIDNEY_LABEL, TUMOR_LABEL], np.uint8)[sides],
+        labels=LABELS_OF_SEGMENTS[sides],
         spacing=spacing,
     )
 
 
 def clip_hu(image: np.ndarray) -> np.ndarray:
     """As int16, without the values that stand for nothing."""
-    return np.clip(image, LOWEST_HU, np.iinfo(np.int16).max).astype(np.int16)
+    return np.clip(image, AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
 
 
 # ---------------------------------------------------------------- shapes
@@ -216,7 +230,7 @@ def load_shapes(folder: Path | str, limit: int | None = None) -> list[KidneyShap
     """Kidneys of other patients, each side by itself; ``limit`` is the number of patients read."""
     shapes: list[KidneyShape] = []
     for path in sorted(Path(folder).glob("case_*.nii.gz"))[:limit]:
-        labels, spacing = read_axial(path)
+        labels, spacing = read_labels(path, SHAPE_LABELS).axial()
         shapes += separate_kidneys(path.name.removesuffix(".nii.gz"), labels, spacing)
     return shapes
 
@@ -252,11 +266,10 @@ def separate_kidneys(name: str, labels: np.ndarray, spacing: tuple[float, float,
 
 def load_background(folder: Path | str, name: str) -> Background:
     """A scan prepared for composites (see ``prepare_background``)."""
-    folder = Path(folder)
-    image, spacing = read_axial(folder / f"{name}.nii.gz")
-    sides, _ = read_axial(folder / f"{name}_label.nii.gz")
-    organ_path = folder / f"{name}_organs.nii.gz"
-    organs = read_axial(organ_path)[0] if organ_path.exists() else None
+    ct, sides = _read_scan(folder, name)
+    image, spacing = ct.axial()
+    organ_path = Path(folder, f"{name}_organs.nii.gz")
+    organs = read_labels_of(ct, organ_path, ORGAN_LABELS) if organ_path.exists() else None
     return prepare_background(name, image, sides, organs, spacing)
 
 
@@ -283,7 +296,7 @@ def prepare_background(
     organs = None if organs is None else resample(organs[torso].astype(np.uint8), spacing, grid, order=0)
 
     body = body_mask(image)
-    image = crop_to_body(image, body, pixel, outside=LOWEST_HU)
+    image = crop_to_body(image, body, pixel, outside=AIR_HU)
     sides = crop_to_body(sides, body, pixel)
     organs = None if organs is None else crop_to_body(organs, body, pixel)
     body = crop_to_body(body, body, pixel)

@@ -67,8 +67,10 @@ class Sampler:
         """A slice for the place ``position`` in [0, 1) of the batch: the first third holds the first structure…"""
         turn = int(position / OVERSAMPLED_SHARE)
         label = STRUCTURES[turn].label if turn < len(STRUCTURES) else 0
-        kind = self.kinds[self.numbers.choice(len(self.kinds), p=self.weights)]
-        pool = self.pools.get((kind, label), self.pools[kind, 0])
+        label = label if any((kind, label) in self.pools for kind in self.kinds) else 0
+        weights = self.weights * [(kind, label) in self.pools for kind in self.kinds]
+        kind = self.kinds[self.numbers.choice(len(self.kinds), p=weights / weights.sum())]
+        pool = self.pools[kind, label]
         return int(pool[self.numbers.integers(len(pool))])
 
     def _augmented(self, rows: np.ndarray) -> Batch:

@@ -66,7 +66,7 @@ def add_patient(folder: Path, name: str, kind: str, images: np.ndarray, masks: n
 def open_store(folder: Path, validation: bool) -> SliceStore:
     """Load the training or the validation patients of a store. Raises ``InputError`` when there are none."""
     found = sorted(path for path in Path(folder).glob("*.npz") if not path.name.startswith("."))
-    files = [path for path in found if is_validation(path.stem) == validation]
+    files = [path for path in found if _in_validation(path) == validation]
     if not files:
         part = "validation" if validation else "training"
         raise InputError(f"The store {folder} holds no {part} patients (*.npz): prepare more patients.")
@@ -80,6 +80,14 @@ def open_store(folder: Path, validation: bool) -> SliceStore:
             columns["patients"].append(np.repeat(path.stem, count))
             columns["boxes"].append(np.tile(patient_box(columns["labels"][-1]), (count, 1)))
     return SliceStore(**{name: np.concatenate(columns.pop(name)) for name in list(columns)})
+
+
+def _in_validation(path: Path) -> bool:
+    """Composites are for training alone: they share backgrounds and kidneys with one another."""
+    if not is_validation(path.stem):
+        return False
+    with np.load(path) as patient:
+        return str(patient["kind"]) != "composite"
 
 
 def patient_box(labels: np.ndarray) -> np.ndarray:

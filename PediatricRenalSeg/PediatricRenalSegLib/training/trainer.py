@@ -12,6 +12,7 @@ from tqdm import tqdm
 from ..networks.pipeline import SegmentationPipeline
 from ..preprocessing import Normalization
 from ..structures import STRUCTURES
+from ..volume import InputError
 from .config import StageConfig, TrainingConfig
 from .sampling import Sampler, as_stored, labelled_normalization
 from .stages import CropStage, PoseStage, UNetStage, poly_rate
@@ -33,7 +34,7 @@ class Trainer:
         self.training = open_store(config.store, validation=False)
         self.validation = open_store(config.store, validation=True)
         self.checkpoint_path = config.output / CHECKPOINT
-        saved = torch.load(self.checkpoint_path, weights_only=False) if self.checkpoint_path.exists() else None
+        saved = _load_checkpoint(self.checkpoint_path, config)
         self.normalization = Normalization(**saved["normalization"]) if saved else labelled_normalization(self.training)
         torch.manual_seed(config.seed)
         # Channels last: on a processor the convolutions are half again as fast.
@@ -59,7 +60,7 @@ class Trainer:
             self.progress = {"stage": self.progress["stage"] + 1, "epoch": 0, "best": -np.inf, "best_epoch": 0}
             self.optimizer_state = None
             self._save()
-        self.model.load_state_dict(torch.load(self.config.output / BEST, weights_only=True))
+        self.model.load_state_dict(torch.load(self.config.output / BEST, map_location="cpu", weights_only=True))
         return self.model.eval()
 
     def _run_stage(self, stage, length: StageConfig) -> None:
@@ -147,6 +148,20 @@ class Trainer:
         self.optimizer_state = saved["optimizer"]
         self.progress = saved["progress"]
         self.sampler.load_state_dict(saved["sampler"])
+
+
+def _load_checkpoint(path: Path, config: TrainingConfig) -> dict | None:
+    """What an earlier run left; raises ``InputError`` if that was a run of another kind."""
+    if not path.exists():
+        return None
+    saved = torch.load(path, map_location="cpu", weights_only=False)
+    for key in ("crop", "features", "seed"):
+        before, now = saved["config"][key], getattr(config, key)
+        if before != now:
+            raise InputError(
+                f"The training in {path.parent} began with {key} {before!r}, not {now!r}: name another output folder."
+            )
+    return saved
 
 
 def build_model(config: TrainingConfig, normalization: Normalization) -> SegmentationPipeline:
