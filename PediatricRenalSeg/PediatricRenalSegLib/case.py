@@ -1,17 +1,18 @@
 """The way of a case from top to bottom: CT in, patient folder out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import __version__
-from .export.patient_folder import check_patient_folder, write_patient_folder
+from .checks import CheckWarning
+from .export.patient_folder import check_mesh_formats, check_patient_folder, write_patient_folder
 from .export.report import RunRecord
 from .inference import BATCH_SIZE, Progress, ProgressCallback, SlicePredictions, choose_device, run_network
 from .measurements import Measurements, measure
-from .model_bundle import ModelBundle, load_model
+from .model_bundle import load_model
 from .postprocessing import axial_labels, split_segments
 from .preprocessing import SliceStack, preprocess
 from .reading import read_ct
@@ -35,18 +36,22 @@ def segment_case(
     model: str | None = None,
     device: str = "auto",
     batch_size: int = BATCH_SIZE,
+    mesh_formats: Sequence[str] = ("stl",),
     overwrite: bool = False,
     progress: ProgressCallback = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> CaseResult:
     """Segment one CT and write its patient folder.
 
     source: DICOM folder or file, NIfTI, NRRD, MHA. output: the patient folder to make. model: id of a shipped
-    model or path of a file. progress: called at the start of every stage and between batches; raising
-    ``Cancelled`` from it stops the run.
+    model or path of a file. mesh_formats: of ``MESH_FORMATS``. progress: called at the start of every stage and
+    between batches; raising ``Cancelled`` from it stops the run. log: called with a line on what was read.
 
-    Nothing is written unless everything succeeds. Raises ``InputError`` when the input or the call is wrong.
+    Nothing is written unless everything succeeds. Raises ``InputError`` when the input or the call is wrong, and
+    ``OSError`` when a file cannot be written.
     """
     output = Path(output)
+    check_mesh_formats(mesh_formats)
     check_patient_folder(output, overwrite)
     stages = _Stages(progress)
     with stages("model"):
@@ -54,32 +59,41 @@ def segment_case(
         bundle = load_model(model, chosen)
     with stages("read"):
         ct = read_ct(Path(source))
+    log(f"input: {ct.source}")
     with stages("preprocess"):
         stack = preprocess(ct, bundle.metadata.normalization)
     with stages("network"):
         predictions = run_network(bundle, stack, chosen, batch_size, progress)
     with stages("postprocess"):
-        labels, notes = label_volume(ct, stack, predictions)
+        labels, notes, doubts = label_volume(ct, stack, predictions)
     with stages("surfaces"):
         surfaces = closed_surfaces(labels)
     with stages("measure"):
         measurements = measure(labels, ct)
-    parameters = {"device": str(chosen), "batch_size": batch_size, "input": ct.source}
-    run = _record(bundle, stages.seconds, parameters, notes)
+        measurements = replace(measurements, warnings=(*doubts, *measurements.warnings))
+    run = RunRecord(
+        version=__version__,
+        model_id=bundle.metadata.id,
+        model_sha256=bundle.sha256,
+        input=ct.source,
+        timing_seconds=stages.seconds,
+        parameters={"device": str(chosen), "batch_size": batch_size, "mesh_formats": list(mesh_formats)},
+        notes=tuple(notes),
+    )
     with stages("write"):
-        write_patient_folder(output, ct, labels, surfaces, measurements, run, overwrite=overwrite)
+        write_patient_folder(
+            output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
+        )
     return CaseResult(ct, labels, measurements, run)
 
 
-def label_volume(ct: CTVolume, stack: SliceStack, predictions: SlicePredictions) -> tuple[LabelVolume, list[str]]:
-    """Probabilities of the slices → segments on the grid of the CT, and what was changed on the way."""
+def label_volume(
+    ct: CTVolume, stack: SliceStack, predictions: SlicePredictions
+) -> tuple[LabelVolume, list[str], list[CheckWarning]]:
+    """Probabilities of the slices → segments on the grid of the CT; notes and warnings of ``split_segments``."""
     labels = axial_labels(predictions.probabilities, stack.grid)
-    segments, notes = split_segments(labels, stack.body, stack.grid.axial_spacing)
-    return LabelVolume.from_axial(segments, ct), notes
-
-
-def _record(bundle: ModelBundle, seconds: dict[str, float], parameters: dict, notes: list[str]) -> RunRecord:
-    return RunRecord(__version__, bundle.metadata.id, bundle.sha256, seconds, parameters, tuple(notes))
+    segments, notes, warnings = split_segments(labels, stack.body, stack.grid.axial_spacing)
+    return LabelVolume.from_axial(segments, ct), notes, warnings
 
 
 class _Stages:

@@ -1,6 +1,7 @@
 """The command line: ``pediatric-renal-seg``.
 
-Exit codes: 0 done; 2 the input or the call is wrong (one line on stderr); 130 cancelled.
+Exit codes: 0 done; 2 the input or the call is wrong, or a file cannot be written (one line on stderr);
+130 cancelled.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from .volume import InputError
 
 EXIT_WRONG_INPUT = 2
 EXIT_CANCELLED = 130
+NO_RESULT = "cancelled; no result was written."
 NOTICE = "Research software, not a medical device: every result must be reviewed by a physician."
 
 
@@ -29,8 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"pediatric-renal-seg: {error}", file=sys.stderr)
         return EXIT_WRONG_INPUT
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        what = error.strerror or error
+        print(f"pediatric-renal-seg: {where}{what}; check your access rights and the space left.", file=sys.stderr)
+        return EXIT_WRONG_INPUT
     except KeyboardInterrupt:
-        print("pediatric-renal-seg: cancelled; no result was written.", file=sys.stderr)
+        print(f"pediatric-renal-seg: {options.when_cancelled}", file=sys.stderr)
         return EXIT_CANCELLED
     return 0
 
@@ -44,20 +51,21 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser("pediatric-renal-seg", description=f"{__doc__.splitlines()[0]} {NOTICE}")
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(when_cancelled="cancelled.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     segment = commands.add_parser("segment", help="segment the kidneys and the tumor of one CT")
     segment.add_argument("input", type=Path, metavar="INPUT", help="DICOM folder or file, NIfTI, NRRD or MHA")
     segment.add_argument("--output", type=Path, required=True, metavar="DIR", help="patient folder to make")
     _add_run_options(segment)
-    segment.set_defaults(run=_segment)
+    segment.set_defaults(run=_segment, when_cancelled=NO_RESULT)
 
     demo = commands.add_parser("demo", help="generate a child with a tumor and segment it")
     demo.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
     demo.add_argument("--age", type=float, default=3.0, help="years, 0 to 16 (default: 3)")
     demo.add_argument("--seed", type=int, default=7, help="which child (default: 7)")
     _add_run_options(demo)
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=_demo, when_cancelled=NO_RESULT)
 
     models = commands.add_parser("models", help="list the shipped models")
     models.set_defaults(run=_models)
@@ -70,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the three networks, or go on training")
     train.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see the README")
     train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    train.set_defaults(run=_train)
+    go_on = "stopped; the same command goes on from the last epoch."
+    train.set_defaults(run=_train, when_cancelled=go_on)
 
     export = commands.add_parser("export", help="turn a finished training into a model file")
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of a training")
@@ -83,7 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="ID|FILE", help="shipped model or model file (default: the first shipped)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--batch-size", type=_positive, default=8, metavar="N", help="slices at once (default: 8)")
+    parser.add_argument("--batch-size", type=_positive, metavar="N", help="slices at once; fewer need less memory")
+    mesh_help = "models as stl, ply, obj or glb; may be given again for more (default: stl)"
+    parser.add_argument("--mesh", action="append", metavar="FORMAT", help=mesh_help)
     parser.add_argument("--progress", choices=("bar", "json"), default="bar", help="json: one line an event on stdout")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
 
@@ -100,11 +111,12 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from .demo import REFERENCE, make_demo_child
+    from .demo import REFERENCE, RESULT, make_demo_child
     from .evaluation.metrics import compare_label_maps
-    from .export.patient_folder import LABELMAP, PREVIEW
+    from .export.patient_folder import LABELMAP, PREVIEW, check_mesh_formats
 
-    folder, result = options.output, options.output / "result"
+    check_mesh_formats(options.mesh or ())
+    folder, result = options.output, options.output / RESULT
     ct = make_demo_child(folder, options.age, options.seed, options.overwrite)
     print(f"Generated a child of {options.age:g} years: {ct}", file=sys.stderr)
     _run_case(options, ct, result)
@@ -117,10 +129,18 @@ def _run_case(options: argparse.Namespace, source: Path, output: Path) -> None:
     from .case import segment_case
 
     report, finish = _json_progress() if options.progress == "json" else _bar_progress()
+    log = None if options.progress == "json" else print
+    given = {"batch_size": options.batch_size, "mesh_formats": options.mesh, "log": log}
     started = time.monotonic()
     try:
         result = segment_case(
-            source, output, options.model, options.device, options.batch_size, options.overwrite, report
+            source,
+            output,
+            options.model,
+            options.device,
+            overwrite=options.overwrite,
+            progress=report,
+            **{name: value for name, value in given.items() if value is not None},
         )
     finally:
         finish()

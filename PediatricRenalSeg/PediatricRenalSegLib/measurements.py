@@ -7,6 +7,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
+from .checks import CheckWarning
 from .structures import MORPHOLOGICALLY_ALTERED, SEGMENTS, STRUCTURES, Segment, Structure, segments_of
 from .volume import CTVolume, LabelVolume
 
@@ -25,16 +26,6 @@ SIDES = (("lower", "upper"), ("front", "back"), ("right", "left"))
 
 NORMAL_SIGMA = 1.5
 """Standard deviation, in the largest voxel spacings, of the smoothing from which surface normals are taken."""
-
-
-@dataclass(frozen=True)
-class Warning:
-    """Something the surgeon should check."""
-
-    code: str
-    """Stable, for programs: ``touches_border``, ``none_found``, ``one_found``, ``implausible_volume``."""
-    text: str
-    """One sentence for people."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +66,7 @@ class Measurements:
     """Segments with voxels, in the order of ``SEGMENTS``."""
     contacts: tuple[Contact, ...]
     """Every lesion with every organ of its region, 0 mm² where they do not touch."""
-    warnings: tuple[Warning, ...]
+    warnings: tuple[CheckWarning, ...]
 
     def of(self, segment_id: str) -> SegmentMeasurements | None:
         """The measurements of a segment, ``None`` where it has no voxels."""
@@ -204,7 +195,7 @@ def _faces(crop, lesion: int, organ: int, axis: int):
     return ((first == lesion) & (second == organ)) | ((first == organ) & (second == lesion)), before, after
 
 
-def _warnings(rows: tuple[SegmentMeasurements, ...]) -> tuple[Warning, ...]:
+def _warnings(rows: tuple[SegmentMeasurements, ...]) -> tuple[CheckWarning, ...]:
     measured = {row.segment_id: row for row in rows}
     warnings = []
     for structure in STRUCTURES:
@@ -215,26 +206,26 @@ def _warnings(rows: tuple[SegmentMeasurements, ...]) -> tuple[Warning, ...]:
     return tuple(warnings)
 
 
-def _presence_warnings(structure: Structure, present: list[SegmentMeasurements]) -> list[Warning]:
+def _presence_warnings(structure: Structure, present: list[SegmentMeasurements]) -> list[CheckWarning]:
     name = structure.display_name.lower()
     if not present:
-        return [Warning("none_found", f"No {name} was found.")]
+        return [CheckWarning("none_found", f"No {name} was found.")]
     if structure.paired and len(present) == 1:
-        return [Warning("one_found", f"Only one {name} was found: {present[0].name.lower()}.")]
+        return [CheckWarning("one_found", f"Only one {name} was found: {present[0].name.lower()}.")]
     return []
 
 
-def _border_warnings(row: SegmentMeasurements) -> list[Warning]:
+def _border_warnings(row: SegmentMeasurements) -> list[CheckWarning]:
     if not row.touches_border:
         return []
     sides = " and ".join(row.touches_border)
-    return [Warning("touches_border", f"{row.name} touches the {sides} border of the scan and may be incomplete.")]
+    return [CheckWarning("touches_border", f"{row.name} touches the {sides} border of the scan and may be incomplete.")]
 
 
-def _volume_warnings(structure: Structure, row: SegmentMeasurements) -> list[Warning]:
+def _volume_warnings(structure: Structure, row: SegmentMeasurements) -> list[CheckWarning]:
     low, high = PLAUSIBLE_ML.get(structure.name, (0.0, float("inf")))
     if low <= row.volume_ml <= high:
         return []
     relation = f"less than {low:g} ml" if row.volume_ml < low else f"more than {high:g} ml"
     text = f"{row.name} has {row.volume_ml:.1f} ml, {relation}: implausible for a child, check the segmentation."
-    return [Warning("implausible_volume", text)]
+    return [CheckWarning("implausible_volume", text)]

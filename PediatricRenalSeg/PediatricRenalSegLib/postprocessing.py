@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .checks import CheckWarning
 from .preprocessing import CanvasGrid, resample_back
 from .structures import STRUCTURES, segments_of
 
@@ -24,6 +25,11 @@ PIECE_SHARE = 0.05
 
 PIECE_DISTANCE_MM = 10.0
 """... and lies within this distance of it or of another structure, such as the tumor dividing it."""
+
+SPLIT_AT_MIDLINE = "split_at_midline"
+SIDE_UNCERTAIN = "side_uncertain"
+PART_REMOVED = "part_removed"
+"""Codes of warnings."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def axial_labels(probabilities: np.ndarray, grid: CanvasGrid) -> np.ndarray:
 
 def split_segments(
     labels: np.ndarray, body: np.ndarray, spacing: tuple[float, float, float]
-) -> tuple[np.ndarray, list[str]]:
+) -> tuple[np.ndarray, list[str], list[CheckWarning]]:
     """Turn network labels into segments, following the ``STRUCTURES`` table.
 
     Args:
@@ -94,7 +100,8 @@ def split_segments(
         spacing: ``(z, y, x)`` in mm.
 
     Returns:
-        ``(z, y, x)`` uint8 with values ``Segment.value``, and one sentence for each thing that was changed.
+        ``(z, y, x)`` uint8 with values ``Segment.value``; notes for the report on specks that were removed;
+        warnings on what the surgeon should check, most of all on right and left.
 
     The rules:
 
@@ -102,8 +109,9 @@ def split_segments(
     2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral.
     3. The side of a component of a paired structure is the side of its center about the body's midline,
        the mean x of the body in the component's slices.
-    4. Two comparable components beside each other are two organs in their order along x, even if a mass
-       has pushed both to one side of the midline.
+    4. Two comparable components beside each other on one side of the midline, with none on the other, are
+       two organs in their order along x, one of them pushed over by a mass; unless both are near the same
+       component of another structure: then they are one organ that a tumor divides.
     5. An only component that is wide and has a substantial part on either side of the midline (horseshoe
        kidney, or two organs fused by leakage) is split at the midline.
     6. A side has one organ: its largest component, and those pieces that are large enough and near enough
@@ -111,6 +119,7 @@ def split_segments(
     """
     segments = np.zeros(labels.shape, np.uint8)
     notes: list[str] = []
+    warnings: list[CheckWarning] = []
     milliliters = float(np.prod(spacing)) / 1000
     midlines = _BodyMidlines(body)
     boxes = ndimage.find_objects(labels, max(structure.label for structure in STRUCTURES))
@@ -128,8 +137,8 @@ def split_segments(
     for structure, components in found.items():
         if structure.paired:
             others = [c for other, parts in found.items() if other is not structure for c in parts]
-            _split_pair(segments, structure, components, others, spacing, notes)
-    return segments, notes
+            warnings += _split_pair(segments, structure, components, others, spacing)
+    return segments, notes, warnings
 
 
 class _BodyMidlines:
@@ -174,24 +183,35 @@ def _components(
     return components, int(np.count_nonzero(counts)) - len(kept)
 
 
-def _split_pair(segments, structure, components, others, spacing, notes) -> None:
-    """Paint the right and the left organ of a paired structure into ``segments``."""
-    name = structure.display_name
+def _split_pair(segments, structure, components, others, spacing) -> list[CheckWarning]:
+    """Paint the right and the left organ of a paired structure into ``segments``; returns what to check."""
+    name = structure.display_name.lower()
+    warnings = []
     if _is_fused_pair(components):
-        notes.append(f"{name}: one component on both sides of the midline, split at the midline; check both sides")
+        text = f"One {name} segment lay on both sides of the midline and was split there; check both sides."
+        warnings.append(CheckWarning(SPLIT_AT_MIDLINE, text))
         components = _cut_at_midline(components[0]) + components[1:]
-    divider = _divider(components)
-    if divider is not None:
-        notes.append(f"{name}: both on one side of the midline, right and left by their order; check both sides")
+    divider = None
+    pair = _pair_on_one_side(components)
+    if pair and _share_a_neighbor(pair, others, segments.shape, spacing):
+        text = f"Two {name} parts beside the same mass were taken for one {name}; check whether they are two."
+        warnings.append(CheckWarning(SIDE_UNCERTAIN, text))
+    elif pair:
+        divider = (pair[0].x + pair[1].x) / 2
+        text = f"Two {name} segments lie on one side of the midline, right and left by their order; check both sides."
+        warnings.append(CheckWarning(SIDE_UNCERTAIN, text))
     is_right = [c.right_of_midline if divider is None else c.x < divider for c in components]
     removed = 0
     for right_side, segment in zip((True, False), segments_of(structure), strict=True):
         own = [c for c, right in zip(components, is_right, strict=True) if right == right_side]
         kept = _organ(own, others, segments.shape, spacing)
-        removed += len(own) - len(kept)
+        removed += sum(c.count for c in own) - sum(c.count for c in kept)
         _paint(segments, kept, segment.value)
     if removed:
-        notes.append(f"{name}: {_count(removed, 'component')} away from the organ removed")
+        milliliters = removed * float(np.prod(spacing)) / 1000
+        text = f"{milliliters:.1f} ml of {name} away from the organ were removed; check that none is missing."
+        warnings.append(CheckWarning(PART_REMOVED, text))
+    return warnings
 
 
 def _is_fused_pair(components: list[_Component]) -> bool:
@@ -219,16 +239,19 @@ def _cut_at_midline(component: _Component) -> list[_Component]:
     return sorted(parts, key=lambda part: -part.count)
 
 
-def _divider(components: list[_Component]) -> float | None:
-    """Rule 4: x between the two largest comparable components, where the midline is not between them."""
-    pair = sorted(_comparable(components)[:2], key=lambda c: c.x) if components else []
-    if len(pair) < 2:
-        return None
-    right, left = pair
+def _pair_on_one_side(components: list[_Component]) -> list[_Component]:
+    """Rule 4: the two largest of the comparable components, if these lie beside each other on one side; or none."""
+    comparable = _comparable(components) if components else []
+    if len(comparable) < 2 or len({c.right_of_midline for c in comparable}) == 2:
+        return []
+    right, left = sorted(comparable[:2], key=lambda c: c.x)
     overlap = right.x_range[1] - left.x_range[0] + 1
-    beside = overlap < min(right.width, left.width) / 2
-    in_order = right.right_of_midline and not left.right_of_midline
-    return (right.x + left.x) / 2 if beside and not in_order else None
+    return [right, left] if overlap < min(right.width, left.width) / 2 else []
+
+
+def _share_a_neighbor(pair: list[_Component], others: list[_Component], shape, spacing) -> bool:
+    """Whether both are near the same one of ``others``."""
+    return any(all(_is_near(c, [other], shape, spacing) for c in pair) for other in others)
 
 
 def _organ(own: list[_Component], others: list[_Component], shape, spacing) -> list[_Component]:

@@ -2,7 +2,7 @@
 
 The paper uses nnU-Net's preprocessing: (i) crop to the non-zero region, here the body; (ii) resampling to a
 common pixel size; (iii) clipping to the 0.5 and 99.5 percentile of the foreground voxels; (iv) z-score. As
-in nnU-Net's scheme for CT, the numbers of (iii) and (iv) come from the labelled voxels of the training set
+in nnU-Net's scheme for CT, the numbers of (iii) and (iv) come from the labeled voxels of the training set
 and are part of the model: Hounsfield units are absolute, and a scan must not look different because more
 bowel gas is in view.
 """

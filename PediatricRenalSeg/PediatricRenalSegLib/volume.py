@@ -1,6 +1,6 @@
 """The CT and the labels on its grid, and the canonical axial order of their voxels.
 
-Arrays are ``(z, y, x)``; physical space is LPS millimetres: x grows toward the patient's Left, y toward
+Arrays are ``(z, y, x)``; physical space is LPS millimeters: x grows toward the patient's Left, y toward
 Posterior, z toward Superior.
 """
 
@@ -9,7 +9,6 @@ from itertools import permutations
 
 import numpy as np
 import SimpleITK as sitk
-
 
 AIR_HU = -1024
 """Scanners write lower values outside their circle; they mean nothing."""

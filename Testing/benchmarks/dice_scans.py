@@ -1,4 +1,4 @@
-"""Dice of the kidneys on labelled real scans.
+"""Dice of the kidneys on labeled real scans.
 
     python Testing/benchmarks/dice_scans.py FOLDER [--training NAME …] [--threads 2]
 
@@ -73,7 +73,7 @@ def main() -> None:
         "dice_scans.md",
         "Real scans",
         [
-            f"Scans with labelled kidneys and without renal tumor; model {result.run.model_id}. The scans of the "
+            f"Scans with labeled kidneys and without renal tumor; model {result.run.model_id}. The scans of the "
             "training show no more than that it was learned.",
             machine(options.device),
         ],

@@ -10,7 +10,7 @@ import dicom_files as dicom
 import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def bad_input(title: str, *names: str):
 
 def ct_array(shape=(16, 24, 20)) -> np.ndarray:
     """A body of soft tissue in air, ``(z, y, x)``, int16."""
-    centre = (np.array(shape) - 1) / 2
-    points = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1) - centre
+    center = (np.array(shape) - 1) / 2
+    points = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1) - center
     return dicom.body(points * 4).astype(np.int16)
 
 
@@ -125,9 +125,11 @@ for suffix in (".nii", ".nii.gz", ".nrrd", ".mha"):
         return folder / f"scan{suffix}"
 
 
-@bad_input("A compressed .nrrd file cut short", "scan.nrrd", "damaged")
-def _(folder):
-    return cut(write_image(folder / "scan.nrrd", ct_array(), compress=True))
+for suffix in (".nrrd", ".mha"):
+
+    @bad_input(f"A compressed {suffix} file cut short", f"scan{suffix}", "damaged")
+    def _(folder, suffix=suffix):
+        return cut(write_image(folder / f"scan{suffix}", ct_array(), compress=True))
 
 
 @bad_input("A .nii.gz file whose last bytes are missing", "scan.nii.gz", "damaged")
@@ -158,11 +160,13 @@ def _(folder):
     return file
 
 
-@bad_input("An .nhdr file with a short data file", "scan.nhdr", "data file")
-def _(folder):
-    file = write_image(folder / "scan.nhdr", ct_array())
-    cut(folder / "scan.raw")
-    return file
+for suffix in (".nhdr", ".mhd"):
+
+    @bad_input(f"An {suffix} file with a short data file", f"scan{suffix}", "data file")
+    def _(folder, suffix=suffix):
+        file = write_image(folder / f"scan{suffix}", ct_array())
+        cut(folder / "scan.raw")
+        return file
 
 
 @bad_input("A NIfTI-2 file", "NIfTI-2")
@@ -173,7 +177,7 @@ def _(folder):
 
 @bad_input("A header that claims far too many voxels", "99999", "more than any CT")
 def _(folder):
-    return edit(write_image(folder / "scan.mha", ct_array()), b"DimSize = 20 24 16", b"DimSize = 99999 99999 16")
+    return edit(write_image(folder / "scan.nrrd", ct_array()), b"sizes: 20 24 16", b"sizes: 99999 99999 16")
 
 
 @bad_input("A 2D picture", "2D")
@@ -188,9 +192,9 @@ def _(folder):
     return folder / "phases.nii.gz"
 
 
-@bad_input("A colour volume", "3 values a voxel", "colour")
+@bad_input("A color volume", "3 values a voxel", "color")
 def _(folder):
-    return write_image(folder / "colour.nrrd", np.zeros((8, 8, 8, 3), np.uint8), isVector=True)
+    return write_image(folder / "color.nrrd", np.zeros((8, 8, 8, 3), np.uint8), isVector=True)
 
 
 @bad_input("A file of four slices", "4 slices", "fewer than 5")
@@ -349,12 +353,12 @@ def _(folder):
     return write_values(folder, (ct_array() > -200).astype(np.uint8))
 
 
-@bad_input("An image normalised to 0 to 1", "not a CT", "normalised")
+@bad_input("An image normalized to 0 to 1", "not a CT", "normalized")
 def _(folder):
     return write_values(folder, ((ct_array() + 1000) / 1040).astype(np.float32))
 
 
-@bad_input("An image normalised to mean 0 and deviation 1", "not a CT", "normalised")
+@bad_input("An image normalized to mean 0 and deviation 1", "not a CT", "normalized")
 def _(folder):
     array = ct_array().astype(np.float32)
     return write_values(folder, (array - array.mean()) / array.std())
@@ -416,9 +420,43 @@ def _(folder):
     return folder
 
 
-@bad_input("A DICOM folder of colour pictures", "no CT", "colour (8)")
+@bad_input("A DICOM folder of color pictures", "no CT", "color (8)")
 def _(folder):
     dicom.write_series(folder, SamplesPerPixel=3)
+    return folder
+
+
+@bad_input("A DICOM folder of two patients", "CTs of 2 patients", "the folder of one")
+def _(folder):
+    dicom.write_series(folder)
+    dicom.write_series(folder / "thin", dicom.slice_positions(16, 3), PatientID=dicom.OTHER_PATIENT_ID, number=4)
+    return folder
+
+
+@bad_input("A DICOM folder of three examinations", "CTs of 3 examinations", "the folder of one")
+def _(folder):
+    for number in (1, 2, 3):
+        dicom.write_series(folder, StudyInstanceUID=generate_uid(), number=number)
+    return folder
+
+
+@bad_input("One DICOM series with slices of two patients", "CTs of 2 patients")
+def _(folder):
+    return dicom.write_series(
+        folder, change=lambda i, ds: setattr(ds, "PatientID", dicom.OTHER_PATIENT_ID if i == 3 else dicom.PATIENT_ID)
+    )[0]
+
+
+@bad_input("Enhanced DICOM files of two patients", "CTs of 2 patients")
+def _(folder):
+    dicom.write_enhanced(folder / "one.dcm")
+    dicom.write_enhanced(folder / "other.dcm", PatientID=dicom.OTHER_PATIENT_ID)
+    return folder
+
+
+@bad_input("A DICOM folder whose modality is a name", "no CT", "other (8)")
+def _(folder):
+    dicom.write_series(folder, Modality=dicom.PATIENT)
     return folder
 
 

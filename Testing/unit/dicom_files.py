@@ -11,6 +11,8 @@ from pydicom.uid import UID, CTImageStorage, EnhancedCTImageStorage, ExplicitVRL
 PATIENT = "Doe^Jane"
 """The identity in every file, which no message and no log may repeat."""
 PATIENT_ID = "ID-4711"
+OTHER_PATIENT_ID = "ID-0815"
+STUDY_UID = generate_uid()
 STUDY_DATE = "20240229"
 AXIAL = (1, 0, 0, 0, 1, 0)
 CORONAL = (1, 0, 0, 0, 0, -1)
@@ -27,7 +29,7 @@ def body(points: np.ndarray) -> np.ndarray:
 
 
 def slice_positions(count: int = 8, spacing: float = 6.0, size: int = 32, pixel: float = 2.5) -> list[np.ndarray]:
-    """First-pixel positions of axial slices centred on the origin, feet first."""
+    """First-pixel positions of axial slices centerd on the origin, feet first."""
     edge = -(size - 1) / 2 * pixel
     return [np.array([edge, edge, (index - (count - 1) / 2) * spacing]) for index in range(count)]
 
@@ -125,7 +127,7 @@ def _image_dataset(sop_class: UID, series_uid: str, number: int) -> Dataset:
     dataset.PatientName, dataset.PatientID, dataset.StudyDate = PATIENT, PATIENT_ID, STUDY_DATE
     dataset.SeriesDescription = f"Abdomen {PATIENT}"
     dataset.Modality, dataset.ImageType = "CT", ["ORIGINAL", "PRIMARY", "AXIAL"]
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SeriesNumber = generate_uid(), series_uid, number
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SeriesNumber = STUDY_UID, series_uid, number
     return dataset
 
 

@@ -1,5 +1,6 @@
 """The real command line: exit codes, messages, progress, cancel."""
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,9 @@ from abdomens import abdomen
 from tiny_models import untrained_pipeline, write_model
 
 import PediatricRenalSegLib
+from PediatricRenalSegLib import case, cli
+from PediatricRenalSegLib.checks import CheckWarning
+from PediatricRenalSegLib.inference import BATCH_SIZE
 from PediatricRenalSegLib.model_bundle import catalogue
 from PediatricRenalSegLib.structures import SEGMENTS
 
@@ -35,7 +39,6 @@ def assert_refused(result, words):
     assert result.returncode == WRONG_INPUT, result.stderr
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and words in lines[0], result.stderr
-    assert result.stdout == ""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,87 @@ def test_segment_with_json_progress(files, tmp_path):
     slices = [event["done"] for event in events if event["stage"] == "network" and event["total"] == 8]
     assert slices == [0, 3, 6, 8]
     assert "must be reviewed by a physician" in result.stderr
+
+
+def test_lines_say_what_was_read_and_what_to_check(files, tmp_path):
+    result = segment(files, tmp_path / "out")
+    assert result.returncode == DONE, result.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert ".nrrd file: 64 × 64 × 8 voxels" in report["input"] and "input" not in report["parameters"]
+    assert [line for line in result.stdout.splitlines() if report["input"] in line] == [f"input: {report['input']}"]
+    checks = [line.removeprefix("Check: ") for line in result.stderr.splitlines() if line.startswith("Check: ")]
+    assert checks and checks == [warning["text"] for warning in report["warnings"]]
+
+
+def test_doubts_about_sides_reach_the_surgeon(files, tmp_path, monkeypatch, capsys):
+    doubt = CheckWarning("side_uncertain", "Check both sides.")
+    monkeypatch.setattr(case, "split_segments", lambda labels, *_: (np.zeros_like(labels), ["1 speck"], [doubt]))
+    out = tmp_path / "out"
+    call = ["segment", files / "ct.nrrd", "--output", out, "--model", files / "model.pt", "--device", "cpu"]
+    assert cli.main(list(map(str, call))) == DONE
+    assert "Check: Check both sides." in capsys.readouterr().err.splitlines()
+    report = json.loads((out / "report.json").read_text())
+    assert [warning["code"] for warning in report["warnings"]] == ["side_uncertain", "none_found", "none_found"]
+    assert report["notes"] == ["1 speck"]
+
+
+def test_mesh_formats(files, tmp_path):
+    result = segment(files, tmp_path / "out", "--mesh", "glb", "--mesh", "ply", "--progress", "json")
+    assert result.returncode == DONE, result.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["parameters"]["mesh_formats"] == ["glb", "ply"] and report["parameters"]["batch_size"] == BATCH_SIZE
+    if report["measurements"]["segments"]:
+        assert {path.suffix for path in (tmp_path / "out" / "models").iterdir()} == {".glb", ".ply"}
+    assert_refused(segment(files, tmp_path / "other", "--mesh", "vrml"), "'vrml' is no mesh format")
+
+
+def test_parent_that_is_a_file_is_refused_before_the_work(files):
+    result = segment(files, files / "ct.nrrd" / "out")
+    assert_refused(result, "ct.nrrd is a file: choose another folder")
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; check"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.nii.gz"), "a.nii.gz: Permission denied; check"),
+        (OSError("a.nii.gz could not be written completely"), "a.nii.gz could not be written completely; check"),
+    ],
+)
+def test_failing_disk_is_one_line(monkeypatch, capsys, error, line):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(cli, "_models", fail)
+    assert cli.main(["models"]) == WRONG_INPUT
+    assert capsys.readouterr().err == f"pediatric-renal-seg: {line} your access rights and the space left.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (["segment", "ct", "--output", "out"], "cancelled; no result was written."),
+        (["demo"], "cancelled; no result was written."),
+        (["train", "training.json"], "stopped; the same command goes on from the last epoch."),
+        (["models"], "cancelled."),
+    ],
+)
+def test_each_command_says_what_a_cancel_left(monkeypatch, capsys, command, line):
+    def stop(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, f"_{command[0]}", stop)
+    assert cli.main(command) == CANCELLED
+    assert capsys.readouterr().err == f"pediatric-renal-seg: {line}\n"
+
+
+@pytest.fixture(autouse=True)
+def same_signals_afterwards():
+    """``cli.main`` changes what SIGTERM does."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def test_existing_result_needs_overwrite(files, tmp_path):
@@ -128,7 +212,7 @@ def test_cancel(tmp_path, number):
     errors = process.stderr.read()
     assert process.wait(TIMEOUT_S) == CANCELLED, errors
     assert event["stage"] == "network" and event["done"] < 100
-    assert errors.splitlines() == ["pediatric-renal-seg: cancelled; nothing was written."]
+    assert errors.splitlines() == ["pediatric-renal-seg: cancelled; no result was written."]
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -185,6 +269,25 @@ def test_demo(tmp_path):
     assert labels.GetSize() == ct.GetSize()
     assert set(np.unique(sitk.GetArrayViewFromImage(labels))) == {0, *(segment.structure.label for segment in SEGMENTS)}
     assert_refused(run("demo", "--output", out, "--age", "0.5"), "exists already")
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "reference.nii.gz", "result"])
+def test_demo_overwrites_nothing_unasked(tmp_path, name):
+    out = tmp_path / "demo"
+    if name == "result":
+        (out / name).mkdir(parents=True)
+    else:
+        out.mkdir()
+        (out / name).write_text("mine")
+    assert_refused(run("demo", "--output", out), f"{name} exists already")
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+def test_demo_keeps_a_folder_of_other_files(tmp_path):
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "thesis.txt").write_text("mine")
+    assert_refused(run("demo", "--output", tmp_path, "--overwrite"), "holds other files")
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 @pytest.mark.parametrize("age", ["-1", "40"])

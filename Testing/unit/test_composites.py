@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from PediatricRenalSegLib.training import composites, real_data
 from PediatricRenalSegLib.training.real_data import KIDNEY_LABEL, TUMOR_LABEL, KidneyShape, Tissue
+from PediatricRenalSegLib.volume import AIR_HU, InputError
 
 SPACING = (6.0, 3.0, 3.0)
 SHAPE = (24, 80, 100)
@@ -91,19 +92,73 @@ def test_hollow_vertebrae_are_filled():
 # ---------------------------------------------------------------- loading
 
 
+def store(folder, suffix="", array=None, spacing=SPACING):
+    """The small patient, or another array of it, as a file in RAS order."""
+    stored = sitk.GetImageFromArray((patient()[0] if array is None else array)[:, ::-1, ::-1].copy())
+    stored.SetSpacing(spacing[::-1])
+    stored.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    sitk.WriteImage(stored, str(folder / f"someone{suffix}.nii.gz"))
+
+
 def test_load_real_clips_and_merges_sides(tmp_path):
     image, sides, _ = patient()
     image[:, 0, 0] = -3024
-    for suffix, array in (("", image), ("_label", sides)):
-        stored = sitk.GetImageFromArray(array[:, ::-1, ::-1].copy())
-        stored.SetSpacing(SPACING[::-1])
-        stored.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-        sitk.WriteImage(stored, str(tmp_path / f"someone{suffix}.nii.gz"))
+    sides[5, 40, 50] = 3
+    store(tmp_path, array=image)
+    store(tmp_path, "_label", sides)
     loaded = real_data.load_real(tmp_path, "someone")
     assert loaded.kind == "real"
-    assert loaded.image.dtype == np.int16 and loaded.image.min() == real_data.LOWEST_HU
+    assert loaded.image.dtype == np.int16
+    np.testing.assert_array_equal(loaded.image, np.maximum(image, AIR_HU))
     assert loaded.spacing == SPACING
-    np.testing.assert_array_equal(loaded.labels, (sides > 0) * KIDNEY_LABEL)
+    np.testing.assert_array_equal(loaded.labels, np.select([sides == 3, sides > 0], [TUMOR_LABEL, KIDNEY_LABEL], 0))
+
+
+def test_background_is_loaded_with_its_organs(tmp_path):
+    image, sides, organs = patient()
+    for suffix, array in (("", image), ("_label", sides), ("_organs", organs)):
+        store(tmp_path, suffix, array)
+    assert real_data.load_background(tmp_path, "someone").organ_labeled
+
+
+@pytest.mark.parametrize(
+    ("load", "suffix"),
+    [
+        (real_data.load_real, "_label"),
+        (real_data.load_background, "_label"),
+        (real_data.load_background, "_organs"),
+    ],
+)
+def test_labels_of_another_grid_are_refused(load, suffix, tmp_path):
+    image, sides, organs = patient()
+    for name, array in (("", image), ("_label", sides), ("_organs", organs)):
+        store(tmp_path, name, array, SPACING if name != suffix else (6.0, 3.0, 3.1))
+    with pytest.raises(InputError, match=f'"someone{suffix}.nii.gz" lies on another grid'):
+        load(tmp_path, "someone")
+
+
+@pytest.mark.parametrize("value", [4, 200, 300, -1, 0.5])
+def test_unknown_labels_are_refused(value, tmp_path):
+    sides = patient()[1].astype(np.float32)
+    sides[0, 0, 0] = value
+    store(tmp_path)
+    store(tmp_path, "_label", sides)
+    with pytest.raises(InputError, match=f'"someone_label.nii.gz" holds the label {value:g}'):
+        real_data.load_real(tmp_path, "someone")
+
+
+def test_a_scan_that_is_no_ct_is_refused(tmp_path):
+    image, sides, _ = patient()
+    store(tmp_path, array=image + 1024)
+    store(tmp_path, "_label", sides)
+    with pytest.raises(InputError, match="not a CT"):
+        real_data.load_real(tmp_path, "someone")
+
+
+def test_a_scan_without_labels_is_refused(tmp_path):
+    store(tmp_path)
+    with pytest.raises(InputError, match="someone_label.nii.gz"):
+        real_data.load_real(tmp_path, "someone")
 
 
 def test_load_shapes_separates_the_sides(tmp_path):
@@ -206,7 +261,7 @@ def test_composites_hold_what_the_trainer_expects(patients, background):
         assert made.kind == "composite"
         assert made.image.shape == made.labels.shape == (10, *background.image.shape[1:])
         assert made.image.dtype == np.int16 and made.labels.dtype == np.uint8
-        assert made.image.min() >= real_data.LOWEST_HU
+        assert made.image.min() >= AIR_HU
         assert made.spacing == background.spacing
         assert set(np.unique(made.labels)) <= {0, KIDNEY_LABEL, TUMOR_LABEL}
     assert any((made.labels == TUMOR_LABEL).any() for made in patients)

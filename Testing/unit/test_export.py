@@ -1,19 +1,28 @@
 """Every format is read back by a reader that is not ours."""
 
+import errno
+import gzip
 import json
+import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import trimesh
 import vtk
+from dicom_files import PATIENT as PATIENT_NAME
+from dicom_files import PATIENT_ID, STUDY_DATE, slice_positions, write_series
 from phantoms import CENTER, DIRECTIONS, PATIENT, ct_of, ellipsoids, grid
 from PIL import Image
+from tiny_models import write_model
 from vtk.util.numpy_support import vtk_to_numpy
 
+from PediatricRenalSegLib.case import segment_case
 from PediatricRenalSegLib.export import mesh, patient_folder
 from PediatricRenalSegLib.export.labelmap import write_labelmap
-from PediatricRenalSegLib.export.patient_folder import write_patient_folder
+from PediatricRenalSegLib.export.patient_folder import MESH_FORMATS, check_patient_folder, write_patient_folder
 from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, write_preview
 from PediatricRenalSegLib.export.report import RunRecord
 from PediatricRenalSegLib.export.segmentation import write_segmentation
@@ -22,7 +31,9 @@ from PediatricRenalSegLib.structures import SEGMENTS
 from PediatricRenalSegLib.surfaces import closed_surfaces
 from PediatricRenalSegLib.volume import InputError
 
-RUN = RunRecord("1.2.3", "demo-model", "ab" * 32, {"network": 1.23456}, {"device": "cpu"}, ("3 specks removed",))
+RUN = RunRecord(
+    "1.2.3", "demo-model", "ab" * 32, "phantom", {"network": 1.23456}, {"device": "cpu"}, ("3 specks removed",)
+)
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +201,10 @@ def test_patient_folder_and_report(tmp_path, case):
     assert "research use" in report["notice"]
     assert report["version"] == "1.2.3" and report["model"] == {"id": "demo-model", "sha256": "ab" * 32}
     assert [row["segment_id"] for row in report["structures"]] == ["kidney_right", "kidney_left", "tumor"]
-    assert report["measurements"]["segments"][2]["volume_ml"] == case[3].of("tumor").volume_ml
-    assert report["timing_seconds"] == {"network": 1.235} and report["notes"] == ["3 specks removed"]
+    assert report["input"] == "phantom" and report["parameters"] == {"device": "cpu"}
+    assert report["measurements"]["segments"][2]["volume_ml"] == round(case[3].of("tumor").volume_ml, 2)
+    assert set(report["files"]) == (RESULT | STL) - {"report.json"}
+    assert report["timing_seconds"] == {"network": 1.23} and report["notes"] == ["3 specks removed"]
 
 
 def test_all_mesh_formats(tmp_path, case):
@@ -218,14 +231,119 @@ def test_overwriting_removes_ours_and_keeps_other_files(tmp_path, case):
     write(folder, case)
     (folder / "notes.txt").write_text("mine")
     (folder / "models" / "planned.stl").write_text("mine")
-    (folder / "labelmap.nii.gz").write_text("old")
+    (folder / "empty").mkdir()
+    (folder / "link").symlink_to("notes.txt")
     ct, labels, surfaces, measurements = case
     kidneys = {name: surface for name, surface in surfaces.items() if name != "tumor"}
     write_patient_folder(folder, ct, labels, kidneys, measurements, RUN, overwrite=True)
-    expected = (RESULT | STL | {"notes.txt", "models/planned.stl"}) - {"models/tumor.stl"}
-    assert files_in(folder) == expected
-    assert sitk.ReadImage(str(folder / "labelmap.nii.gz")).GetSize() == labels.image.GetSize()
+    expected = (RESULT | STL | {"notes.txt", "link", "models/planned.stl"}) - {"models/tumor.stl"}
+    assert files_in(folder) == expected and (folder / "empty").is_dir() and (folder / "link").is_symlink()
     assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
+def test_overwriting_keeps_what_was_edited(tmp_path, case):
+    """Each overwrite keeps the edits of before: those made in place and those kept by an earlier overwrite."""
+    folder = tmp_path / "case"
+    write(folder, case)
+    for text in ("first", "second"):
+        (folder / "segmentation.seg.nrrd").write_text(text)
+        if text == "first":
+            (folder / "models" / "tumor.stl").write_text(text)
+        write(folder, case, overwrite=True)
+    edited = {
+        "segmentation.edited.seg.nrrd": "first",
+        "segmentation.edited-2.seg.nrrd": "second",
+        "models/tumor.edited.stl": "first",
+    }
+    assert files_in(folder) == RESULT | STL | set(edited)
+    assert {name: (folder / name).read_text() for name in edited} == edited
+    assert sitk.ReadImage(str(folder / "segmentation.seg.nrrd")).GetSize() == case[1].image.GetSize()
+
+
+def test_overwriting_keeps_everything_where_the_report_is_not_ours(tmp_path, case):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    (folder / "report.json").write_text("[]")
+    (folder / "preview.png").write_text("mine")
+    write(folder, case, overwrite=True)
+    assert files_in(folder) == RESULT | STL | {"report.edited.json", "preview.edited.png"}
+
+
+def test_folder_that_cannot_be_made_is_refused_before_the_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file is a file"):
+        check_patient_folder(tmp_path / "file" / "case", overwrite=False)
+    with pytest.raises(InputError, match="cannot be written"):
+        check_patient_folder(tmp_path / ("x" * 300), overwrite=False)
+    check_patient_folder(tmp_path / "new" / "case", overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # not chmod: that does not stop root
+    with pytest.raises(InputError, match=r"case cannot be written \(Permission denied\)"):
+        check_patient_folder(tmp_path / "case", overwrite=False)
+
+
+def test_whole_drive_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(patient_folder.os.path, "ismount", lambda path: path == tmp_path)
+    with pytest.raises(InputError, match="whole drive"):
+        check_patient_folder(tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [1, 2])
+def test_interrupted_swap_leaves_one_complete_result(tmp_path, case, monkeypatch, number, done):
+    """Stopped just before or just after either of the two renames."""
+    folder = tmp_path / "case"
+    write(folder, case)
+    (folder / "notes.txt").write_text("mine")
+    before = (folder / "report.json").stat().st_mtime_ns
+    renames = []
+    rename = Path.rename
+
+    def interrupted(path, target):
+        renames.append(target)
+        if len(renames) != number:
+            return rename(path, target)
+        if done:
+            rename(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(folder, case, overwrite=True)
+    assert files_in(folder) == RESULT | STL | {"notes.txt"}
+    is_new = (folder / "report.json").stat().st_mtime_ns > before
+    assert is_new == (number == 2 and done)
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit for the size of files")
+@pytest.mark.parametrize("kind", ["labelmap", "segmentation", "stl", "ply", "obj", "glb"])
+def test_full_disk_is_noticed(tmp_path, case, kind):
+    """ITK's NIfTI writer keeps silent when the disk is full."""
+    import resource
+
+    _, labels, surfaces, _ = case
+    writers = {
+        "labelmap": lambda: write_labelmap(tmp_path / "labelmap.nii.gz", labels),
+        "segmentation": lambda: write_segmentation(tmp_path / "segmentation.seg.nrrd", labels),
+        "stl": lambda: mesh.write_stl(tmp_path / "tumor.stl", surfaces["tumor"]),
+        "ply": lambda: mesh.write_ply(tmp_path / "tumor.ply", surfaces["tumor"], (1, 2, 3)),
+        "obj": lambda: mesh.write_obj(tmp_path / "structures.obj", surfaces),
+        "glb": lambda: mesh.write_glb(tmp_path / "structures.glb", surfaces),
+    }
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(OSError):
+            writers[kind]()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_failure_leaves_the_earlier_result_and_nothing_else(tmp_path, case, monkeypatch):
@@ -252,3 +370,21 @@ def test_metadata_of_the_ct_does_not_leak(tmp_path, case):
     for name in ("labelmap.nii.gz", "segmentation.seg.nrrd"):
         image = sitk.ReadImage(str(tmp_path / "case" / name))
         assert not any("DOE" in image.GetMetaData(key) for key in image.GetMetaDataKeys())
+
+
+def test_identity_in_dicom_files_is_in_no_file_of_the_result(tmp_path):
+    """From the series to the patient folder; what is compressed is searched too."""
+    birth_date = "20170523"
+    words = [word.encode() for word in (PATIENT_NAME, PATIENT_ID, STUDY_DATE, birth_date)]
+    series = write_series(tmp_path / "scan", slice_positions(count=12), PatientBirthDate=birth_date)
+    source = series[0].read_bytes()
+    assert all(word in source for word in words)
+    model = write_model(tmp_path / "model.pt")
+    result = segment_case(tmp_path / "scan", tmp_path / "case", str(model), "cpu", mesh_formats=MESH_FORMATS)
+    assert result.measurements.segments, "an empty result would prove less"
+    names = files_in(tmp_path / "case")
+    assert names > RESULT
+    for name in names:
+        content = (tmp_path / "case" / name).read_bytes()
+        content += gzip.decompress(content) if name.endswith(".gz") else b""
+        assert [word for word in words if word in content] == [], name

@@ -52,7 +52,7 @@ class Patient:
         if self.slices is None or not np.array_equal(stack.images, self.slices):
             self.slices = stack.images
             self.predictions = run_network(self.model, stack, torch.device("cpu"))
-        labels, _ = label_volume(ct, stack, self.predictions)
+        labels, *_ = label_volume(ct, stack, self.predictions)
         return labels
 
 

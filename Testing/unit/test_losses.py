@@ -42,7 +42,7 @@ def test_crop_loss_has_a_finite_gradient_at_its_minimum():
 
 
 def test_soft_dice_by_hand():
-    """One class, p = 1 and 0.5 on the two labelled pixels: (2 · 1.5 + 1) / (1.5 + 2 + 1)."""
+    """One class, p = 1 and 0.5 on the two labeled pixels: (2 · 1.5 + 1) / (1.5 + 2 + 1)."""
     foreground = torch.tensor([[[1.0, 0.5, 0.0, 0.0]]])
     probabilities = torch.stack([1 - foreground, foreground], dim=1)
     target = torch.tensor([[[1, 1, 0, 0]]])

@@ -114,5 +114,26 @@ def test_other_size_is_refused(tmp_path):
 
 def test_unreadable_file_is_refused(tmp_path):
     (tmp_path / "b.nrrd").write_text("no image")
-    with pytest.raises(InputError, match="b.nrrd cannot be read"):
+    with pytest.raises(InputError, match='"b.nrrd" cannot be read'):
+        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")
+
+
+def test_file_that_is_no_image_is_refused(tmp_path):
+    (tmp_path / "b.txt").write_text("no image")
+    with pytest.raises(InputError, match="cannot be read as a label map"):
+        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.txt")
+
+
+def test_missing_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no file"):
+        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")
+
+
+@pytest.mark.parametrize("value", [0.5, 256, -1])
+def test_values_that_are_no_labels_are_refused(tmp_path, value):
+    """A cast to 8 bits would make other labels of them."""
+    values = sitk.GetImageFromArray(np.where(box(), value, 0).astype(np.float32))
+    values.SetSpacing(SPACING)
+    sitk.WriteImage(values, str(tmp_path / "b.nrrd"))
+    with pytest.raises(InputError, match=f'"b.nrrd" holds the label {value:g}'):
         compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")

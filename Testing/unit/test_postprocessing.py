@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from PediatricRenalSegLib.postprocessing import split_segments
+from PediatricRenalSegLib.postprocessing import PART_REMOVED, SIDE_UNCERTAIN, SPLIT_AT_MIDLINE, split_segments
 from PediatricRenalSegLib.structures import SEGMENTS
 
 SPACING = (2.0, 2.0, 2.0)
@@ -34,8 +34,8 @@ def ellipsoid(labels, value, x, z=40, y=50, radii=(24, 12, 12)):
 def test_sides_follow_the_patient():
     labels, body = phantom()
     right, left = ellipsoid(labels, KIDNEY, MIDLINE - 30), ellipsoid(labels, KIDNEY, MIDLINE + 30)
-    segments, notes = split_segments(labels, body, SPACING)
-    assert segments.dtype == np.uint8 and notes == []
+    segments, notes, warnings = split_segments(labels, body, SPACING)
+    assert segments.dtype == np.uint8 and notes == warnings == []
     assert (segments[right] == RIGHT).all() and (segments[left] == LEFT).all()
 
 
@@ -43,7 +43,7 @@ def test_sides_follow_the_patient():
 def test_only_kidney_takes_its_side_from_the_midline(x, value):
     labels, body = phantom()
     kidney = ellipsoid(labels, KIDNEY, x)
-    segments, _ = split_segments(labels, body, SPACING)
+    segments, *_ = split_segments(labels, body, SPACING)
     assert set(np.unique(segments)) == {0, value} and (segments[kidney] == value).all()
 
 
@@ -51,15 +51,15 @@ def test_midline_is_that_of_the_body_not_of_the_array():
     labels, body = phantom()
     body = np.roll(body, 15, axis=2)
     ellipsoid(labels, KIDNEY, MIDLINE + 5)
-    segments, _ = split_segments(labels, body, SPACING)
+    segments, *_ = split_segments(labels, body, SPACING)
     assert set(np.unique(segments)) == {0, RIGHT}
 
 
 def test_only_kidney_across_the_midline_is_one_organ():
     labels, body = phantom()
     ellipsoid(labels, KIDNEY, MIDLINE + 2)
-    segments, notes = split_segments(labels, body, SPACING)
-    assert set(np.unique(segments)) == {0, LEFT} and notes == []
+    segments, notes, warnings = split_segments(labels, body, SPACING)
+    assert set(np.unique(segments)) == {0, LEFT} and notes == warnings == []
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -69,21 +69,21 @@ def test_tumor_pushes_a_kidney_across_the_midline(sign):
     ellipsoid(labels, TUMOR, MIDLINE - sign * 36, radii=(36, 30, 34))
     labels[pushed] = KIDNEY
     other = ellipsoid(labels, KIDNEY, MIDLINE + sign * 40)
-    segments, notes = split_segments(labels, body, SPACING)
+    segments, notes, warnings = split_segments(labels, body, SPACING)
     expected = (RIGHT, LEFT) if sign > 0 else (LEFT, RIGHT)
     assert (segments[pushed] == expected[0]).all() and (segments[other] == expected[1]).all()
-    assert any("one side of the midline" in note for note in notes)
+    assert [warning.code for warning in warnings] == [SIDE_UNCERTAIN] and notes == []
 
 
 def test_horseshoe_is_split_at_the_midline():
     labels, body = phantom()
     ellipsoid(labels, KIDNEY, MIDLINE - 28), ellipsoid(labels, KIDNEY, MIDLINE + 28)
     labels[18:26, 46:54, MIDLINE - 28 : MIDLINE + 29] = KIDNEY
-    segments, notes = split_segments(labels, body, SPACING)
+    segments, notes, warnings = split_segments(labels, body, SPACING)
     right, left = segments[..., :MIDLINE], segments[..., MIDLINE:]
     assert set(np.unique(right)) == {0, RIGHT} and set(np.unique(left)) == {0, LEFT}
     assert ((segments > 0) == (labels > 0)).all()
-    assert any("split at the midline" in note for note in notes)
+    assert [warning.code for warning in warnings] == [SPLIT_AT_MIDLINE] and notes == []
 
 
 def test_pieces_of_a_divided_kidney_stay_and_distant_ones_go():
@@ -94,17 +94,52 @@ def test_pieces_of_a_divided_kidney_stay_and_distant_ones_go():
     labels[upper] = labels[lower] = KIDNEY
     left = ellipsoid(labels, KIDNEY, MIDLINE + 30)
     distant = ellipsoid(labels, KIDNEY, MIDLINE + 30, z=40, y=80, radii=(4, 4, 6))
-    segments, notes = split_segments(labels, body, SPACING)
+    segments, notes, warnings = split_segments(labels, body, SPACING)
     assert (segments[upper] == RIGHT).all() and (segments[lower] == RIGHT).all()
     assert (segments[left] == LEFT).all() and not segments[distant].any()
-    assert notes == ["Kidney: 1 component away from the organ removed"]
+    assert [warning.code for warning in warnings] == [PART_REMOVED] and notes == []
+    assert warnings[0].text.startswith(f"{distant.sum() * 0.008:.1f} ml of kidney away from the organ")
+
+
+@pytest.mark.parametrize(("sign", "value"), [(1, LEFT), (-1, RIGHT)], ids=["left", "right"])
+def test_only_kidney_divided_by_its_tumor_is_one_organ(sign, value):
+    """Medial and lateral pieces beside one tumor on one side of the midline, and no other kidney."""
+    labels, body = phantom()
+    medial = ellipsoid(labels, KIDNEY, MIDLINE + sign * 14, radii=(20, 10, 8))
+    lateral = ellipsoid(labels, KIDNEY, MIDLINE + sign * 46, radii=(20, 10, 8))
+    ellipsoid(labels, TUMOR, MIDLINE + sign * 30, radii=(14, 14, 10))
+    labels[medial | lateral] = KIDNEY
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    assert (segments[medial | lateral] == value).all()
+    assert [warning.code for warning in warnings] == [SIDE_UNCERTAIN]
+
+
+def test_pieces_beside_different_tumors_are_two_organs():
+    labels, body = phantom()
+    one, other = (ellipsoid(labels, KIDNEY, MIDLINE + x, radii=(20, 10, 8)) for x in (10, 50))
+    for x in (10, 50):
+        ellipsoid(labels, TUMOR, MIDLINE + x, y=68, radii=(9, 9, 9))
+    labels[one | other] = KIDNEY
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    assert (segments[one] == RIGHT).all() and (segments[other] == LEFT).all()
+    assert [warning.code for warning in warnings] == [SIDE_UNCERTAIN]
+
+
+def test_two_large_pieces_do_not_move_a_smaller_kidney():
+    """The divided left kidney is larger in each part than the right one, and no tumor is between its parts."""
+    labels, body = phantom()
+    right = ellipsoid(labels, KIDNEY, MIDLINE - 30, radii=(14, 9, 9))
+    medial = ellipsoid(labels, KIDNEY, MIDLINE + 14, radii=(20, 10, 8))
+    ellipsoid(labels, KIDNEY, MIDLINE + 33, radii=(20, 11, 9))
+    segments, *_ = split_segments(labels, body, SPACING)
+    assert (segments[right] == RIGHT).all() and (segments[medial] == LEFT).all()
 
 
 def test_only_kidney_in_two_pieces_is_one_organ():
     labels, body = phantom()
     upper = ellipsoid(labels, KIDNEY, MIDLINE - 30, z=56, radii=(12, 12, 12))
     lower = ellipsoid(labels, KIDNEY, MIDLINE - 32, z=30, radii=(12, 12, 12))
-    segments, _ = split_segments(labels, body, SPACING)
+    segments, *_ = split_segments(labels, body, SPACING)
     assert (segments[upper | lower] == RIGHT).all()
 
 
@@ -114,22 +149,22 @@ def test_specks_go_and_bilateral_tumors_stay():
     masses |= ellipsoid(labels, TUMOR, MIDLINE + 30, radii=(5, 5, 5))
     for x in (30, 60, 110):
         labels[5:8, 50:53, x : x + 3] = TUMOR
-    segments, notes = split_segments(labels, body, SPACING)
+    segments, notes, warnings = split_segments(labels, body, SPACING)
     assert (segments[masses] == MASS).all() and (segments > 0).sum() == masses.sum()
-    assert notes == ["Renal tumor: 3 specks below 0.5 ml removed"]
+    assert notes == ["Renal tumor: 3 specks below 0.5 ml removed"] and warnings == []
 
 
 def test_diagonal_neighbors_are_connected():
     labels, body = phantom()
     labels[10:14, 50:54, 40:43] = labels[14:18, 54:58, 43:46] = TUMOR
-    segments, notes = split_segments(labels, body, SPACING)
-    assert (segments > 0).sum() == 96 and notes == []
+    segments, notes, warnings = split_segments(labels, body, SPACING)
+    assert (segments > 0).sum() == 96 and notes == warnings == []
 
 
 def test_nothing_found_and_no_body():
     labels, body = phantom()
-    segments, notes = split_segments(labels, body, SPACING)
-    assert not segments.any() and notes == []
+    segments, notes, warnings = split_segments(labels, body, SPACING)
+    assert not segments.any() and notes == warnings == []
     ellipsoid(labels, KIDNEY, 20)
     assert set(np.unique(split_segments(labels, np.zeros_like(body), SPACING)[0])) == {0, RIGHT}
 
@@ -140,6 +175,6 @@ def test_noisy_full_size_scan_is_fast():
     noise = np.random.default_rng(0).integers(0, labels.shape, (5000, 3))
     labels[tuple(noise.T)] = TUMOR
     start = time.perf_counter()
-    segments, _ = split_segments(labels, np.ones(labels.shape, bool), (1.0, 0.5, 0.5))
+    segments, *_ = split_segments(labels, np.ones(labels.shape, bool), (1.0, 0.5, 0.5))
     assert time.perf_counter() - start < 3
     assert set(np.unique(segments)) == {0, RIGHT, LEFT}

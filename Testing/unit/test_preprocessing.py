@@ -96,6 +96,47 @@ def test_mask_in_any_pixel_size(pixel):
     assert wrong_share(mask, image > -500) < 0.05
 
 
+def disc(shape, center, radius):
+    """A round body, in pixels."""
+    y, x = np.ogrid[: shape[1], : shape[2]]
+    inside = ((y - center[0]) / radius[0]) ** 2 + ((x - center[1]) / radius[1]) ** 2 <= 1
+    return np.broadcast_to(np.where(inside, TISSUE, AIR).astype(np.int16), shape)
+
+
+@pytest.mark.parametrize("pixel", [0.35, 0.5, 0.7, 0.95])
+def test_mask_of_a_symmetric_body_is_symmetric(pixel):
+    side = round(100 / pixel / 12) * 12  # whole blocks at each of these pixel sizes
+    shape = (3, side, side)
+    mask = body_mask(disc(shape, ((side - 1) / 2,) * 2, (25 / pixel, 35 / pixel)), (5.0, pixel, pixel))
+    np.testing.assert_array_equal(mask, mask[:, ::-1])
+    np.testing.assert_array_equal(mask, mask[:, :, ::-1])
+
+
+@pytest.mark.parametrize("pixel", [0.35, 0.5, 0.7, 0.95])
+def test_mask_is_not_shifted(pixel):
+    """Wherever the body lies among the blocks, and whatever the size of the image."""
+    side, shifts = round(100 / pixel) | 1, []
+    for offset in range(6):
+        center = side / 2 + np.array([offset, -offset])
+        image = disc((1, side, side), center, (25 / pixel, 35 / pixel))
+        mask = body_mask(image, (5.0, pixel, pixel))
+        assert mask.shape == image.shape
+        shifts.append(np.mean(np.nonzero(mask), axis=1)[1:] - np.mean(np.nonzero(image > AIR), axis=1)[1:])
+    assert np.abs(np.mean(shifts, axis=0) * pixel).max() < 0.05
+
+
+@pytest.mark.parametrize("size", range(200, 206))
+@pytest.mark.parametrize("edge", [0, -1])
+def test_mask_reaches_the_edge_of_any_size(size, edge):
+    """A body cut by the border of the image is kept up to the last pixel."""
+    shape = (2, size, size + 1)
+    middle = size // 2
+    corner = disc(shape, (size * -edge, (size + 1) * -edge), (150, 150))
+    mask = body_mask(corner, (5.0, 0.35, 0.35))
+    assert mask.shape == shape
+    assert mask[:, edge, middle].all() and mask[:, middle, edge].all()
+
+
 # Canvas
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from bad_inputs import BAD_INPUTS, BadInput, ct_array, write_image
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 from scipy.ndimage import binary_erosion
 from test_volume import AXIS_DIRECTIONS, assert_same_grid, points_of, rotation
@@ -18,7 +20,7 @@ from PediatricRenalSegLib.volume import InputError
 OFF_CENTRE = np.array([8.0, -5.0, 3.0])
 
 
-def off_centre_body(points: np.ndarray) -> np.ndarray:
+def off_center_body(points: np.ndarray) -> np.ndarray:
     """No symmetry that would hide a flip."""
     return dicom.body(points - OFF_CENTRE)
 
@@ -40,8 +42,9 @@ def assert_shows(ct, field) -> None:
 # Refusals
 
 
+@pytest.mark.filterwarnings("ignore:.*VR CS")  # pydicom's, on writing what no header may hold
 @pytest.mark.parametrize("case", BAD_INPUTS, ids=lambda case: case.title)
-def test_refusal_is_one_sentence_that_names_the_thing(case: BadInput, tmp_path):
+def test_refusal_is_one_sentence_that_names_the_thing(case: BadInput, tmp_path, capfd):
     with pytest.raises(InputError) as refusal:
         read_ct(case.write(tmp_path))
     sentence = str(refusal.value)
@@ -49,10 +52,13 @@ def test_refusal_is_one_sentence_that_names_the_thing(case: BadInput, tmp_path):
         assert name in sentence
     assert re.fullmatch(r'(The|There|DICOM|")[^\n]*; [^\n;]+\.', sentence)
     assert_anonymous(sentence)
+    assert "".join(capfd.readouterr()) == "", "a library printed lines of its own"
 
 
 def assert_anonymous(text: str) -> None:
-    for identity in (dicom.PATIENT, "Doe", dicom.PATIENT_ID, dicom.STUDY_DATE):
+    for identity in (
+        dicom.PATIENT, "Doe", dicom.PATIENT_ID, dicom.OTHER_PATIENT_ID, dicom.STUDY_DATE, dicom.STUDY_UID,
+    ):  # fmt: skip
         assert identity not in text
 
 
@@ -205,25 +211,25 @@ def test_nifti_with_qform_alone_is_read(tmp_path):
 def test_dicom_slices_lie_where_they_were_in_the_patient(turn, tmp_path):
     positions = [turn @ position for position in dicom.slice_positions()]
     orientation = (turn @ np.array([[1, 0], [0, 1], [0, 0]])).T.ravel()
-    dicom.write_series(tmp_path, positions, orientation=orientation, field=off_centre_body)
+    dicom.write_series(tmp_path, positions, orientation=orientation, field=off_center_body)
 
     ct = read_ct(tmp_path)
 
     assert ct.image.GetPixelID() == sitk.sitkInt16
     values, points = voxels(ct), points_of(ct.image)
     near_edge = np.abs(np.linalg.norm(points - OFF_CENTRE, axis=-1)[..., None] - (25, 30)).min(axis=-1) < 1e-3
-    assert np.array_equal(values[~near_edge], off_centre_body(points)[~near_edge])
+    assert np.array_equal(values[~near_edge], off_center_body(points)[~near_edge])
     assert np.allclose(ct.image.GetSpacing(), (2.5, 2.5, 6.0))
     assert "axial" in ct.source and "8 slices" in ct.source
 
 
 def test_slices_are_sorted_by_place_not_by_name(tmp_path):
     order = [5, 2, 7, 0, 3, 6, 1, 4]
-    dicom.write_series(tmp_path, [dicom.slice_positions()[index] for index in order], field=off_centre_body)
-    assert_shows(read_ct(tmp_path), off_centre_body)
+    dicom.write_series(tmp_path, [dicom.slice_positions()[index] for index in order], field=off_center_body)
+    assert_shows(read_ct(tmp_path), off_center_body)
 
 
-def test_positions_may_jitter_by_hundredths_of_a_millimetre(tmp_path):
+def test_positions_may_jitter_by_hundredths_of_a_millimeter(tmp_path):
     jitter = np.random.default_rng(3).uniform(-0.03, 0.03, (8, 3))
     dicom.write_series(tmp_path, [p + j for p, j in zip(dicom.slice_positions(), jitter, strict=True)])
     assert np.isclose(read_ct(tmp_path).image.GetSpacing()[2], 6, atol=0.01)
@@ -263,8 +269,8 @@ def test_dicom_padding_is_kept(tmp_path):
 
 
 def test_compressed_slices_are_read(tmp_path):
-    dicom.write_series(tmp_path, change=lambda _, dataset: dataset.compress(RLELossless), field=off_centre_body)
-    assert_shows(read_ct(tmp_path), off_centre_body)
+    dicom.write_series(tmp_path, change=lambda _, dataset: dataset.compress(RLELossless), field=off_center_body)
+    assert_shows(read_ct(tmp_path), off_center_body)
 
 
 def test_the_axial_series_with_most_slices_is_chosen(tmp_path):
@@ -290,6 +296,51 @@ def test_the_axial_series_with_most_slices_is_chosen(tmp_path):
     assert_anonymous(ct.source)
 
 
+def test_only_the_ct_series_must_be_of_one_patient_and_examination(tmp_path):
+    dicom.write_series(tmp_path)
+    others = {"PatientID": dicom.OTHER_PATIENT_ID, "StudyInstanceUID": generate_uid()}
+    dicom.write_series(tmp_path, number=4, Modality="MR", **others)
+    assert "series 3" in read_ct(tmp_path).source
+
+
+def test_one_slice_stands_for_its_series_among_those_of_other_patients(tmp_path):
+    dicom.write_series(tmp_path, PatientID=dicom.OTHER_PATIENT_ID, number=4)
+    assert "series 3" in read_ct(dicom.write_series(tmp_path)[0]).source
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "StudyInstanceUID"])
+def test_a_missing_identity_is_that_of_the_others(keyword, tmp_path):
+    dicom.write_series(tmp_path, change=lambda i, dataset: delattr(dataset, keyword) if i == 2 else None)
+    dicom.write_series(tmp_path, dicom.slice_positions(6), number=4, **{keyword: ""})
+    assert_shows(read_ct(tmp_path), dicom.body)
+
+
+@pytest.mark.filterwarnings("ignore:.*VR CS")
+@pytest.mark.parametrize("modality", [dicom.PATIENT, "DOE JANE", "MRÄ", "M", "X" * 17])
+def test_a_modality_that_is_none_is_not_repeated(modality, tmp_path):
+    dicom.write_series(tmp_path)
+    dicom.write_series(tmp_path, number=4, Modality=modality)
+    assert read_ct(tmp_path).source.endswith("; not used: series 4 (other, 8 images)")
+
+
+@pytest.mark.parametrize(
+    "keyword", ["SeriesNumber", "AcquisitionNumber", "TemporalPositionIdentifier", "InstanceNumber"]
+)
+def test_a_number_declared_as_text_is_not_repeated(keyword, tmp_path):
+    def declare(index, dataset):
+        text = f"{dicom.PATIENT} {index // 8}" if keyword != "SeriesNumber" else dicom.PATIENT
+        dataset.add(DataElement(tag_for_keyword(keyword), "LO", text))
+
+    positions = dicom.slice_positions()
+    dicom.write_series(tmp_path, positions if keyword == "SeriesNumber" else positions * 2, change=declare)
+    try:
+        text = read_ct(tmp_path).source
+        assert "series without number" in text
+    except InputError as refusal:
+        text = str(refusal)
+    assert_anonymous(text)
+
+
 def coronal_positions(count: int) -> list[np.ndarray]:
     return [np.array([-38.75, 2.5 * (index - count / 2), 38.75]) for index in range(count)]
 
@@ -305,10 +356,10 @@ def test_a_scout_inside_the_series_is_left_out(tmp_path):
 
 
 def test_a_coronal_series_is_taken_when_there_is_no_other(tmp_path):
-    dicom.write_series(tmp_path, coronal_positions(20), orientation=dicom.CORONAL, field=off_centre_body)
+    dicom.write_series(tmp_path, coronal_positions(20), orientation=dicom.CORONAL, field=off_center_body)
     ct = read_ct(tmp_path)
     assert "coronal" in ct.source
-    assert_shows(ct, off_centre_body)
+    assert_shows(ct, off_center_body)
     assert ct.axial()[0].shape == (32, 20, 32)
 
 
@@ -347,13 +398,13 @@ def test_one_slice_stands_for_its_series(tmp_path):
 @pytest.mark.parametrize("intercepts", [None, [-1024] * 8], ids=["shared rescale", "rescale in every frame"])
 def test_enhanced_multi_frame_ct(intercepts, tmp_path):
     file = dicom.write_enhanced(
-        tmp_path / "scan.dcm", dicom.slice_positions()[::-1], field=off_centre_body, intercepts=intercepts
+        tmp_path / "scan.dcm", dicom.slice_positions()[::-1], field=off_center_body, intercepts=intercepts
     )
     dicom.write_enhanced(tmp_path / "other.dcm", dicom.slice_positions(6))
     for path in (file, tmp_path):
         ct = read_ct(path)
         assert ct.image.GetSize() == (32, 32, 8)
-        assert_shows(ct, off_centre_body)
+        assert_shows(ct, off_center_body)
         assert_anonymous(ct.source)
 
 

@@ -116,8 +116,8 @@ def test_kidney_enhances_and_tumor_does_not(with_tumor):
 
 def test_labels_stay_inside_the_body(with_tumor):
     _, child = with_tumor
-    labelled = child.image[child.labels > 0]
-    assert np.mean(labelled < -200) < 1e-3
+    labeled = child.image[child.labels > 0]
+    assert np.mean(labeled < -200) < 1e-3
 
 
 def test_growth_keeps_the_spine_and_gives_way_elsewhere():

@@ -19,7 +19,7 @@ from PediatricRenalSegLib.training.config import read_config
 from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.prepare import SLICES, generated_patient, store_patient
 from PediatricRenalSegLib.training.real_data import TrainingPatient
-from PediatricRenalSegLib.training.sampling import Sampler, as_stored, box_corners, labelled_normalization
+from PediatricRenalSegLib.training.sampling import Sampler, as_stored, box_corners, labeled_normalization
 from PediatricRenalSegLib.training.stages import target_box
 from PediatricRenalSegLib.training.store import VALIDATION_SHARE, add_patient, is_validation, open_store, patient_box
 from PediatricRenalSegLib.training.trainer import Trainer
@@ -177,7 +177,7 @@ def test_sampler_goes_on_where_it_was(store):
 
 
 def test_shares_of_kinds(tmp_path):
-    """Kinds are told apart by the number of their labelled rows; an absent kind leaves its share to the others."""
+    """Kinds are told apart by the number of their labeled rows; an absent kind leaves its share to the others."""
     for name, kind, rows in ((TRAINING[0], "real", 4), (TRAINING[1], "generated", 16)):
         labels = np.zeros((2, 32, 32), np.uint8)
         labels[:, :rows] = KIDNEY
@@ -202,8 +202,8 @@ def test_validation_slices_are_as_stored(store):
     np.testing.assert_array_equal(batch.labels, store.labels[rows])
 
 
-def test_normalization_is_that_of_labelled_voxels(store):
-    found = labelled_normalization(store)
+def test_normalization_is_that_of_labeled_voxels(store):
+    found = labeled_normalization(store)
     hu = store.images[store.labels > 0]
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(hu, [0.5, 99.5])))
     assert found.mean == pytest.approx(np.clip(hu, found.low, found.high).mean(), abs=0.1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from PediatricRenalSegLib.volume import CTVolume, LabelVolume
+from PediatricRenalSegLib.volume import CTVolume, LabelVolume, same_grid
 
 SIZE, SPACING, ORIGIN = (5, 6, 7), (0.7, 0.9, 2.5), (-120.5, 33.25, 810.0)
 
@@ -113,3 +113,29 @@ def test_labels_of_another_shape_are_refused():
     axial, _ = ct.axial()
     with pytest.raises(ValueError, match="do not fit"):
         LabelVolume.from_axial(axial[:-1], ct)
+
+
+def test_same_grid_forgives_the_rounding_of_a_header():
+    one, other = grid(TURNS["oblique"]), grid(TURNS["oblique"])
+    other.SetOrigin(np.add(ORIGIN, 5e-4))
+    other.SetSpacing(np.float32(SPACING).astype(float))
+    assert same_grid(one, other)
+
+
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("SetOrigin", (-120.5, 33.25, 810.1)),
+        ("SetSpacing", (0.7, 0.9, 2.51)),
+        ("SetDirection", rotation((0, 0, 1), 0.5).ravel()),
+    ],
+)
+def test_another_place_is_another_grid(what, value):
+    other = grid(np.eye(3))
+    getattr(other, what)(value)
+    assert not same_grid(grid(np.eye(3)), other)
+
+
+def test_another_size_is_another_grid():
+    assert not same_grid(grid(np.eye(3)), grid(np.eye(3))[:, :, 1:])
+    assert not same_grid(grid(np.eye(3)), grid(np.eye(3))[:, :, 0])

@@ -7,6 +7,7 @@ import SimpleITK as sitk
 
 from ..structures import SEGMENTS
 from ..volume import LabelVolume
+from .image import write_image
 
 
 def write_labelmap(path: Path, labels: LabelVolume) -> None:
@@ -16,4 +17,4 @@ def write_labelmap(path: Path, labels: LabelVolume) -> None:
         to_label[segment.value] = segment.structure.label
     image = sitk.GetImageFromArray(to_label[sitk.GetArrayViewFromImage(labels.image)])
     image.CopyInformation(labels.image)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    write_image(path, image)

@@ -24,21 +24,28 @@ VERTEX_BUFFER, INDEX_BUFFER = 34962, 34963
 
 
 def write_stl(path: Path, surface: vtk.vtkPolyData) -> None:
-    """Binary STL."""
-    writer = vtk.vtkSTLWriter()
-    writer.SetFileTypeToBinary()
-    writer.SetHeader(HEADER)
-    _write(writer, path, surface)
+    """Binary STL: a header of 80 bytes, the number of triangles, and 50 bytes a triangle."""
+    points, _, triangles = _arrays(surface)
+    corners = points[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    facets = np.zeros(len(triangles), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    facets["corners"] = corners
+    facets["normal"] = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    path.write_bytes(HEADER.encode().ljust(80) + struct.pack("<I", len(facets)) + facets.tobytes())
 
 
 def write_ply(path: Path, surface: vtk.vtkPolyData, color: tuple[int, int, int]) -> None:
     """Binary PLY with one color (0 to 255) at all vertices."""
-    writer = vtk.vtkPLYWriter()
-    writer.SetFileTypeToBinary()
-    writer.SetColorModeToUniformColor()
-    writer.SetColor(*color)
-    writer.AddComment(HEADER)
-    _write(writer, path, surface)
+    points, _, triangles = _arrays(surface)
+    vertices = np.zeros(len(points), [("point", "<f4", 3), ("color", "u1", 3)])
+    vertices["point"], vertices["color"] = points, color
+    faces = np.zeros(len(triangles), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, triangles
+    header = ["ply", "format binary_little_endian 1.0", f"comment {HEADER}"]
+    header += [f"element vertex {len(vertices)}", *(f"property float {axis}" for axis in "xyz")]
+    header += [f"property uchar {channel}" for channel in ("red", "green", "blue")]
+    header += [f"element face {len(faces)}", "property list uchar int vertex_indices", "end_header", ""]
+    path.write_bytes("\n".join(header).encode() + vertices.tobytes() + faces.tobytes())
 
 
 def write_obj(path: Path, surfaces: dict[str, vtk.vtkPolyData]) -> None:
@@ -126,10 +133,3 @@ def _arrays(surface: vtk.vtkPolyData) -> tuple[np.ndarray, np.ndarray, np.ndarra
     points = vtk_to_numpy(surface.GetPoints().GetData())
     normals = vtk_to_numpy(surface.GetPointData().GetNormals())
     return points, normals, vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)
-
-
-def _write(writer, path: Path, surface: vtk.vtkPolyData) -> None:
-    writer.SetFileName(str(path))
-    writer.SetInputData(surface)
-    if not writer.Write():
-        raise OSError(f"{path.name} could not be written.")

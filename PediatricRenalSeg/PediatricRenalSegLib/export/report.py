@@ -19,28 +19,32 @@ class RunRecord:
     """Of this software."""
     model_id: str
     model_sha256: str
+    input: str = ""
+    """What was read and what was not, as ``CTVolume.source`` says."""
     timing_seconds: dict[str, float] = field(default_factory=dict)
     """By stage."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """What the user chose; JSON values only."""
     notes: tuple[str, ...] = ()
-    """What the stages changed or assumed, such as removed specks."""
+    """What the stages changed or assumed and nobody needs to check, such as removed specks."""
 
 
-def write_report(path: Path, measurements: Measurements, run: RunRecord) -> None:
-    """Write the report as JSON with stable order of keys."""
+def write_report(path: Path, measurements: Measurements, run: RunRecord, files: dict[str, str]) -> None:
+    """Write the report as JSON with stable order of keys; ``files`` of the folder by name, with their SHA-256."""
     report = {
         "notice": NOTICE,
         "version": run.version,
         "model": {"id": run.model_id, "sha256": run.model_sha256},
+        "input": run.input,
         "structures": [_structure(segment) for segment in SEGMENTS],
         "measurements": _measured(measurements),
         "warnings": [asdict(warning) for warning in measurements.warnings],
         "notes": list(run.notes),
-        "timing_seconds": {stage: round(seconds, 3) for stage, seconds in run.timing_seconds.items()},
+        "timing_seconds": run.timing_seconds,
         "parameters": run.parameters,
+        "files": files,
     }
-    path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_rounded(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _structure(segment) -> dict[str, Any]:
@@ -58,3 +62,12 @@ def _structure(segment) -> dict[str, Any]:
 def _measured(measurements: Measurements) -> dict[str, Any]:
     values = measurements.to_dict()
     return {"segments": values["segments"], "contacts": values["contacts"]}
+
+
+def _rounded(value: Any) -> Any:
+    """Hundredths of ml, mm, mm², HU and seconds are more than the segmentation can tell."""
+    if isinstance(value, float):
+        return round(value, 2)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from ..structures import SEGMENTS, Code, Segment
 from ..volume import LabelVolume
+from .image import write_image
 
 TYPE_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 REGION_CONTEXT = "Anatomic codes - DICOM master list"
@@ -24,7 +25,7 @@ def write_segmentation(path: Path, labels: LabelVolume) -> None:
     for index, segment in enumerate(SEGMENTS):
         for field, value in _fields(segment, image.GetSize()).items():
             image.SetMetaData(f"Segment{index}_{field}", value)
-    sitk.WriteImage(image, str(path), useCompression=True)
+    write_image(path, image)
 
 
 def _fields(segment: Segment, size: tuple[int, int, int]) -> dict[str, str]:

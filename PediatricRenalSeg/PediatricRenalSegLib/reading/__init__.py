@@ -36,8 +36,9 @@ def read_ct(path: str | Path) -> CTVolume:
     """Read and check a CT: a DICOM folder or file, NIfTI, NRRD or MetaImage (MHA, MHD).
 
     A folder is searched recursively and its axial CT series with most slices is taken; a file of a DICOM
-    series stands for the whole series in its folder. Any orientation, oblique grids and anisotropic
-    spacing are kept as they are; values below -1024 HU (padding) too. A tilted gantry is corrected.
+    series stands for the whole series in its folder. CTs of several patients or examinations in one folder are
+    refused. Any orientation, oblique grids and anisotropic spacing are kept as they are; values below -1024 HU
+    (padding) too. A tilted gantry is corrected.
 
     Raises ``InputError`` for everything that is not a complete, regular CT of a body.
     """
@@ -177,7 +178,7 @@ def _what_it_may_be(values: np.ndarray, lowest: float, highest: float) -> str:
     if max(-lowest, highest) > LARGEST_HU:
         return "far beyond those of any CT"
     if -20 < lowest and highest < 20 and np.any(values != np.round(values)):
-        return "as in a normalised image"
+        return "as in a normalized image"
     if lowest >= 0:
         picture = "a label map or a picture" if highest <= 255 else "an MR image or a CT stored without its rescale"
         return f"without the negative values of air and fat, as in {picture}"

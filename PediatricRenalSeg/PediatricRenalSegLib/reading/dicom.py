@@ -69,10 +69,10 @@ def read_series_of(file: Path) -> tuple[sitk.Image, str]:
     """As ``read_series``, for the series that one file of a folder belongs to (an enhanced file is all of it)."""
     key = series_key(file)
     try:
-        neighbours = sorted(one for one in file.parent.iterdir() if one.is_file() and not one.name.startswith("."))
+        neighbors = sorted(one for one in file.parent.iterdir() if one.is_file() and not one.name.startswith("."))
     except OSError as error:
         raise InputError(f'The folder of "{file.name}" cannot be opened; check your access rights.') from error
-    together = [other for other in neighbours if claims_dicom(other) and series_key(other) == key]
+    together = [other for other in neighbors if claims_dicom(other) and series_key(other) == key]
     return read_series(together, f'The DICOM file "{file.name}"')
 
 

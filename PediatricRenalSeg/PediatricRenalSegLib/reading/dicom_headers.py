@@ -203,7 +203,7 @@ def _why_not_ct(dataset: Dataset) -> str:
         return "CT projection"
     if _rescale_type(dataset) not in HOUNSFIELD_TYPES:
         return "CT spectral map"
-    return "CT in colour" if _text(dataset, "SamplesPerPixel") == "3" else ""
+    return "CT in color" if _text(dataset, "SamplesPerPixel") == "3" else ""
 
 
 def _image_type(dataset: Dataset) -> list[str]:

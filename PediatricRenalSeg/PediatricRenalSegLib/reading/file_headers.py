@@ -2,7 +2,8 @@
 
 A voxel size of 0 becomes 1, a negative one flips the axis, a NIfTI file cut short is filled with zeros,
 voxels of a NIfTI file that are not a number become 0, and a missing orientation becomes "supine, slices
-upward": a wrong volume, or left for right. Some damaged text headers crash it.
+upward": a wrong volume, or left for right. Some damaged text headers crash it. Of a MetaImage file cut short
+it prints lines of its own.
 """
 
 import gzip
@@ -39,6 +40,10 @@ _NIFTI_FLOATS = {16: "f4", 64: "f8"}
 _NIFTI_FIRST_VOXEL = (352, 1 << 24)
 """Where the voxels may begin: after the header, and extensions of any sensible length."""
 _BLOCK = 1 << 20
+_METAIMAGE_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
 
 
 def check(path: Path) -> None:
@@ -203,7 +208,8 @@ def _check_nrrd(path: Path) -> None:
 
 
 def _check_metaimage(path: Path) -> None:
-    fields = _fields(_text_header(path).split("ElementDataFile")[0], "=")
+    header, _, rest = _text_header(path).partition("ElementDataFile")
+    fields = _fields(header, "=")
     if fields.get("ndims") != str(len(fields.get("dimsize", "").split())):
         raise OSError("no MetaImage header")
     for key in ("elementspacing", "elementsize"):
@@ -211,6 +217,22 @@ def _check_metaimage(path: Path) -> None:
             _check_voxel_size(path, _numbers(fields[key]))
     if not any(key in fields for key in ("transformmatrix", "rotation", "orientation")):
         raise _without_orientation(path)
+    data_file = rest.partition("\n")[0].strip(" \t=")
+    if data_file == "LOCAL":
+        _check_metaimage_voxels(fields, path.stat().st_size - len(header))
+    elif data_file != "LIST" and "%" not in data_file:  # else: a file a slice
+        _check_metaimage_voxels(fields, (path.parent / data_file).stat().st_size)
+
+
+def _check_metaimage_voxels(fields: dict[str, str], found: int) -> None:
+    """All there: SimpleITK too refuses a file cut short, but prints lines of its own."""
+    if fields.get("compresseddata", "").lower() == "true":
+        needed = _numbers(fields.get("compresseddatasize", ""))
+    else:
+        size = _METAIMAGE_BYTES.get(fields.get("elementtype", ""), 0)
+        needed = size * _numbers(fields.get("elementnumberofchannels", "1")) * np.prod(_numbers(fields["dimsize"]))
+    if np.any(found < needed):
+        raise EOFError(f"{found} of {needed} bytes")
 
 
 def _text_header(path: Path) -> str:

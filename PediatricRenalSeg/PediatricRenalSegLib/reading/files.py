@@ -59,7 +59,7 @@ def _read_scalar_volume(path: Path) -> sitk.Image:
     size = reader.GetSize()
     if reader.GetNumberOfComponents() > 1:
         raise InputError(
-            f'"{path.name}" has {reader.GetNumberOfComponents()} values a voxel, as a colour picture or a vector '
+            f'"{path.name}" has {reader.GetNumberOfComponents()} values a voxel, as a color picture or a vector '
             "field, not one Hounsfield unit; choose the original CT."
         )
     if len(size) < 3:

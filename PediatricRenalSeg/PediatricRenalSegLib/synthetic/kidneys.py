@@ -92,7 +92,7 @@ def _draw_kidney(label: int, age: float, length: float, body, rng: np.random.Gen
 
 
 def paint_fat(canvas: Canvas, anatomy) -> None:
-    """Perirenal fat: a few millimetres in children, thicker behind and at the lower pole."""
+    """Perirenal fat: a few millimeters in children, thicker behind and at the lower pole."""
     for kidney in anatomy.kidneys:
         rng = anatomy.rng(f"perirenal {kidney.label}")
         box = _find(canvas, kidney, 12.0)

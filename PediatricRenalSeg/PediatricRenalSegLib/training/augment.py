@@ -31,7 +31,7 @@ class Augmentation:
     shift: float = 0.1
     """In half canvases."""
     mirror: float = 0.5
-    """Probability: kidney and tumor are labelled alike on both sides."""
+    """Probability: kidney and tumor are labeled alike on both sides."""
     noise_hu: float = 25.0
     """Largest standard deviation of added noise."""
     gain: float = 0.05
@@ -67,7 +67,7 @@ class Augmentation:
         return hu * (1 + self.gain * normal[:, 0]) + self.offset_hu * normal[:, 1]
 
     def distractors(self, hu: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """Contrast medium in soft tissue and fluid in fat, both outside the labelled structures.
+        """Contrast medium in soft tissue and fluid in fat, both outside the labeled structures.
 
         hu ``(B, 1, H, W)``, labels ``(B, H, W)``.
         """

@@ -39,10 +39,10 @@ def store_patient(folder: Path, patient: TrainingPatient, rows: np.ndarray | Non
 
 def real_rows(patient: TrainingPatient) -> np.ndarray:
     """Slices of a real scan: all around the kidneys, every third elsewhere."""
-    labelled = np.flatnonzero(patient.labels.any(axis=(1, 2)))
+    labeled = np.flatnonzero(patient.labels.any(axis=(1, 2)))
     reach = round(REACH_MM / patient.spacing[0])
     near = np.arange(len(patient.image))
-    near = (near >= labelled[0] - reach) & (near <= labelled[-1] + reach)
+    near = (near >= labeled[0] - reach) & (near <= labeled[-1] + reach)
     return np.flatnonzero(near | (np.arange(len(near)) % 3 == 0))
 
 

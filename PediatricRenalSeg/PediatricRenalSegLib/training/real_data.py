@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from ..preprocessing import body_mask
 from ..reading import read_ct, read_labels
 from ..structures import SEGMENTS, STRUCTURES
 from ..volume import AIR_HU, CTVolume, InputError, same_grid
@@ -28,7 +29,9 @@ KIDNEY_LABEL, TUMOR_LABEL = (
 LABELS_OF_SEGMENTS = np.array([0, *(segment.structure.label for segment in SEGMENTS)], np.uint8)
 """Label by value in ``NAME_label.nii.gz``, which holds segments."""
 SHAPE_LABELS = range(4)
+"""Background, kidney, tumor, cyst: values in ``case_*.nii.gz``."""
 ORGAN_LABELS = range(118)
+"""Background and the classes of TotalSegmentator v2."""
 
 PIXEL_MM = 1.5
 """In-plane pixel of the working grid; slices stay where the scan has them."""
@@ -40,7 +43,6 @@ BODY_MARGIN_MM = 30.0
 GAS_HU = -300.0
 FAT_HU = -30.0
 BONE_HU = 230.0
-BODY_HU = -250.0
 TABLE_HU = -400.0
 CORTICAL_BONE_HU = 190.0
 """Rim of a vertebra, from which the vertebra is filled."""
@@ -295,7 +297,7 @@ def prepare_background(
     sides = resample(sides[torso], spacing, grid, order=0)
     organs = None if organs is None else resample(organs[torso].astype(np.uint8), spacing, grid, order=0)
 
-    body = body_mask(image)
+    body = body_mask(image, grid)
     image = crop_to_body(image, body, pixel, outside=AIR_HU)
     sides = crop_to_body(sides, body, pixel)
     organs = None if organs is None else crop_to_body(organs, body, pixel)
@@ -362,17 +364,6 @@ def _interpolate_axis(array: np.ndarray, positions: np.ndarray, axis: int) -> np
     high = np.minimum(low + 1, array.shape[axis] - 1)
     weight = (positions - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(array.ndim)])
     return np.take(array, low, axis) * (1 - weight) + np.take(array, high, axis) * weight
-
-
-def body_mask(image: np.ndarray) -> np.ndarray:
-    """(z, y, x) bool: in every slice the largest thing that is not air, filled."""
-    body = np.zeros(image.shape, bool)
-    for z, plane in enumerate(image):
-        parts, count = ndimage.label(ndimage.binary_opening(plane > BODY_HU, iterations=2))
-        if count:
-            largest = np.argmax(np.bincount(parts.ravel())[1:]) + 1
-            body[z] = ndimage.binary_fill_holes(parts == largest)
-    return body
 
 
 def tissues_by_threshold(image: np.ndarray) -> np.ndarray:

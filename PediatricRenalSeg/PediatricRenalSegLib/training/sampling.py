@@ -27,7 +27,7 @@ class Batch:
     labels: Tensor
     """``(B, H, W)`` int64."""
     corners: Tensor
-    """``(B, 4, 2)``: the patient box's corners (x, y); NaN where nothing is labelled."""
+    """``(B, 4, 2)``: the patient box's corners (x, y); NaN where nothing is labeled."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(value.to(device) for value in vars(self).values()))
@@ -123,8 +123,8 @@ def transform_points(theta: Tensor, points: Tensor) -> Tensor:
     return (theta[:, None, :, :2] * points[:, :, None, :]).sum(dim=3) + theta[:, None, :, 2]
 
 
-def labelled_normalization(store: SliceStore) -> Normalization:
-    """The paper's clip and z-score numbers from the labelled voxels of a store."""
+def labeled_normalization(store: SliceStore) -> Normalization:
+    """The paper's clip and z-score numbers from the labeled voxels of a store."""
     hu = store.images[store.labels > 0].astype(np.float32)
     low, high = np.percentile(hu, [0.5, 99.5])
     clipped = np.clip(hu, low, high)

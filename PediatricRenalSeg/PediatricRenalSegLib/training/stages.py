@@ -65,7 +65,7 @@ class CropStage:
         return torch.optim.SGD(self.module().parameters(), lr=LEARNING_RATE, momentum=STN_MOMENTUM)
 
     def loss(self, batch: Batch) -> Tensor:
-        batch = _labelled(batch)
+        batch = _labeled(batch)
         with torch.no_grad():
             pose = self.model.pose_stn(batch.image, batch.mask)
         target = target_box(batch.corners, pose, self.model.crop_stn.smallest)
@@ -113,6 +113,6 @@ def target_box(corners: Tensor, pose: Tensor, smallest: float) -> Tensor:
     return square_box(center - side / 2, center + side / 2, smallest)
 
 
-def _labelled(batch: Batch) -> Batch:
+def _labeled(batch: Batch) -> Batch:
     known = torch.isfinite(batch.corners).all(dim=2).all(dim=1)
     return Batch(*(value[known] for value in vars(batch).values()))

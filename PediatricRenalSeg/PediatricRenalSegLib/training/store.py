@@ -33,8 +33,8 @@ class SliceStore:
     patients: np.ndarray
     """``(N,)`` str."""
     boxes: np.ndarray
-    """``(N, 4)`` float32 x0, y0, x1, y1 in [-1, 1]: the box around all labelled voxels of the slice's patient,
-    NaN where nothing is labelled. One box a patient, so that neighbouring slices are cropped alike."""
+    """``(N, 4)`` float32 x0, y0, x1, y1 in [-1, 1]: the box around all labeled voxels of the slice's patient,
+    NaN where nothing is labeled. One box a patient, so that neighboring slices are cropped alike."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -91,7 +91,7 @@ def _in_validation(path: Path) -> bool:
 
 
 def patient_box(labels: np.ndarray) -> np.ndarray:
-    """Box x0, y0, x1, y1 in [-1, 1] around the labelled voxels of ``(N, size, size)``; NaN when there are none."""
+    """Box x0, y0, x1, y1 in [-1, 1] around the labeled voxels of ``(N, size, size)``; NaN when there are none."""
     found = labels.any(axis=0)
     if not found.any():
         return np.full(4, np.nan, np.float32)

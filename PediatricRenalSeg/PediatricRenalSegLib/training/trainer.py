@@ -14,7 +14,7 @@ from ..preprocessing import Normalization
 from ..structures import STRUCTURES
 from ..volume import InputError
 from .config import StageConfig, TrainingConfig
-from .sampling import Sampler, as_stored, labelled_normalization
+from .sampling import Sampler, as_stored, labeled_normalization
 from .stages import CropStage, PoseStage, UNetStage, poly_rate
 from .store import open_store
 
@@ -35,7 +35,7 @@ class Trainer:
         self.validation = open_store(config.store, validation=True)
         self.checkpoint_path = config.output / CHECKPOINT
         saved = _load_checkpoint(self.checkpoint_path, config)
-        self.normalization = Normalization(**saved["normalization"]) if saved else labelled_normalization(self.training)
+        self.normalization = Normalization(**saved["normalization"]) if saved else labeled_normalization(self.training)
         torch.manual_seed(config.seed)
         # Channels last: on a processor the convolutions are half again as fast.
         self.model = build_model(config, self.normalization).to(device, memory_format=torch.channels_last)
