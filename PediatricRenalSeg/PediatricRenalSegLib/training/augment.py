@@ -40,6 +40,9 @@ class Augmentation:
     blur: float = 0.3
     """Probability of a slight blur."""
 
+    wobble: float = 0.3
+    """Size factors within e^±0.3 of the U-Net's input, and turns and shifts to match: the STNs bring the *body* to
+    one size, but a kidney is small in a wide body and large in a narrow one."""
     distractor: float = 0.4
     """Probability of contrast medium in the gut, and of fluid in the fat: the first is as bright as a kidney, and
     few scans of a store show either."""
@@ -55,6 +58,12 @@ class Augmentation:
         angle = math.radians(self.degrees) * normal[:, 1].clamp(-3, 3)
         scale = torch.stack([flip * zoom * stretch, zoom / stretch], dim=1)
         return similarity(angle, scale, self.shift * (2 * uniform[:, 2:4] - 1))
+
+    def wobbles(self, count: int, generator: torch.Generator) -> Tensor:
+        """``(count, 2, 3)`` small random similarity matrices for the U-Net's input."""
+        uniform = 2 * torch.rand(count, 4, generator=generator) - 1
+        zoom = torch.exp(self.wobble * uniform[:, :1])
+        return similarity(self.wobble / 2 * uniform[:, 1], zoom.expand(-1, 2), self.wobble / 3 * uniform[:, 2:])
 
     def intensities(self, hu: Tensor, generator: torch.Generator) -> Tensor:
         """Noise, blur, gain and offset on ``(B, 1, H, W)`` Hounsfield units."""

@@ -28,6 +28,8 @@ class Batch:
     """``(B, H, W)`` int64."""
     corners: Tensor
     """``(B, 4, 2)``: the patient box's corners (x, y); NaN where nothing is labeled."""
+    wobble: Tensor
+    """``(B, 2, 3)``: by how much the U-Net's input differs from what the STNs deliver."""
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(value.to(device) for value in vars(self).values()))
@@ -86,6 +88,7 @@ class Sampler:
             mask=mask,
             labels=labels,
             corners=transform_points(invert(matrix), box_corners(torch.from_numpy(self.store.boxes[rows]))),
+            wobble=self.augmentation.wobbles(len(rows), self.generator),
         )
 
     def state_dict(self) -> dict:
@@ -104,6 +107,7 @@ def as_stored(store: SliceStore, rows: np.ndarray, normalization: Normalization)
         mask=mask,
         labels=torch.from_numpy(store.labels[rows]).long(),
         corners=box_corners(torch.from_numpy(store.boxes[rows])),
+        wobble=torch.eye(2, 3).expand(len(rows), 2, 3),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..networks.affine import invert, resample
+from ..networks.affine import compose, invert, resample
 from ..networks.crop_stn import square_box
 from ..networks.pipeline import SegmentationPipeline
 from .losses import crop_loss, pose_loss, segmentation_loss
@@ -95,7 +95,7 @@ class UNetStage:
         model = self.model
         with torch.no_grad():
             pose = model.pose_stn(batch.image, batch.mask)
-            crop = model.locate(batch.image, batch.mask, pose)
+            crop = compose(model.locate(batch.image, batch.mask, pose), batch.wobble)
         logits = model.unet(model.cut(batch.image, pose, crop))
         levels = [
             model.restore(torch.softmax(level.float(), dim=1), pose, crop, model.size >> n)
