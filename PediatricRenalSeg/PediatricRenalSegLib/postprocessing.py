@@ -11,6 +11,11 @@ from .checks import CheckWarning
 from .preprocessing import CanvasGrid, resample_back
 from .structures import STRUCTURES, segments_of
 
+NEIGHBORS_MM = 4.0
+"""Standard deviation, along the patient, of the mean over neighboring slices. Of 0, 2, 4, 6 and 9 mm, on four real
+scans and six generated children: kidney Dice on the unseen scans .594/.870, .605/.871, .654/.888, .684/.888,
+.747/.893; beyond 4 mm the poles of small kidneys suffer (.805, .828, .831, .828, .811 on an infant)."""
+
 COMPARABLE = 0.3
 """A component of at least this share of the largest one may be the other organ of a pair."""
 
@@ -76,14 +81,16 @@ class _Component:
 def axial_labels(probabilities: np.ndarray, grid: CanvasGrid) -> np.ndarray:
     """Network labels on the axial array of the CT.
 
-    probabilities: ``(N, C, size, size)`` on the canvas, one slice a plane of the array. They are interpolated
-    to the array's pixels and then compared, so that outlines are smooth where the array is finer than the
-    canvas. Returns ``(z, y, x)`` uint8.
+    probabilities: ``(N, C, size, size)`` on the canvas, one slice a plane of the array. The network sees each
+    slice alone, so neighbors are averaged first. They are then interpolated to the array's pixels and compared,
+    so that outlines are smooth where the array is finer than the canvas. Returns ``(z, y, x)`` uint8.
     """
+    sigma = NEIGHBORS_MM / grid.axial_spacing[0]
+    probabilities = ndimage.gaussian_filter1d(probabilities.astype(np.float32), sigma, axis=0, mode="nearest")
     labels = np.zeros(grid.axial_shape, np.uint8)
     for index in np.flatnonzero((probabilities[:, 1:] > probabilities[:, :1]).any(axis=(1, 2, 3))):
         # Elsewhere background wins in every pixel, and so it does after linear interpolation.
-        foreground = resample_back(probabilities[index, 1:].astype(np.float32), grid, outside=0)
+        foreground = resample_back(probabilities[index, 1:], grid, outside=0)
         background = 1 - foreground.sum(axis=0, keepdims=True)
         labels[index] = np.concatenate([background, foreground]).argmax(axis=0)
     return labels

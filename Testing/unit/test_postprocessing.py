@@ -5,7 +5,14 @@ import time
 import numpy as np
 import pytest
 
-from PediatricRenalSegLib.postprocessing import PART_REMOVED, SIDE_UNCERTAIN, SPLIT_AT_MIDLINE, split_segments
+from PediatricRenalSegLib.postprocessing import (
+    PART_REMOVED,
+    SIDE_UNCERTAIN,
+    SPLIT_AT_MIDLINE,
+    axial_labels,
+    split_segments,
+)
+from PediatricRenalSegLib.preprocessing import CanvasGrid
 from PediatricRenalSegLib.structures import SEGMENTS
 
 SPACING = (2.0, 2.0, 2.0)
@@ -178,3 +185,14 @@ def test_noisy_full_size_scan_is_fast():
     segments, *_ = split_segments(labels, np.ones(labels.shape, bool), (1.0, 0.5, 0.5))
     assert time.perf_counter() - start < 3
     assert set(np.unique(segments)) == {0, RIGHT, LEFT}
+
+
+def test_neighboring_slices_fill_a_missed_one_and_outvote_a_lone_one():
+    grid = CanvasGrid(16, 1.0, (0.0, 0.0), (9, 16, 16), (2.0, 1.0, 1.0))
+    probabilities = np.zeros((9, 3, 16, 16), np.float16)
+    probabilities[:, 1, :4, :4] = 0.9
+    probabilities[4, 1, :4, :4] = 0  # missed in one slice
+    probabilities[4, 2, 10:14, 10:14] = 0.9  # seen in one slice alone
+    probabilities[:, 0] = 1 - probabilities[:, 1:].sum(axis=1)
+    labels = axial_labels(probabilities, grid)
+    assert (labels[:, :4, :4] == 1).all() and (labels[:, 4:] == 0).all()
