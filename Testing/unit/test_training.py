@@ -14,7 +14,7 @@ from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.networks.affine import resample
 from PediatricRenalSegLib.networks.pose_stn import similarity
 from PediatricRenalSegLib.preprocessing import AIR_HU, CANVAS, Normalization
-from PediatricRenalSegLib.training.augment import Augmentation, move
+from PediatricRenalSegLib.training.augment import Augmentation, Girth, move
 from PediatricRenalSegLib.training.config import read_config
 from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.prepare import SLICES, generated_patient, store_patient
@@ -220,12 +220,47 @@ def test_move_keeps_image_mask_and_labels_together(value):
     disk = torch.from_numpy((y - 150) ** 2 + (x - 90) ** 2 < 40**2).expand(8, CANVAS, CANVAS)
     matrix = Augmentation().matrix(len(disk), torch.Generator().manual_seed(0))
     assert len(torch.linalg.det(matrix[:, :, :2]).sign().unique()) == 2, "mirrored and not"
-    moved, mask, labels = move(100 * disk[:, None].float(), disk[:, None].byte(), value * disk.byte(), matrix)
+    girth = Girth.of(disk[:, None], torch.linspace(-0.15, 0.4, len(disk)))
+    moved, mask, labels = move(100 * disk[:, None].float(), disk[:, None].byte(), value * disk.byte(), matrix, girth)
     assert (labels == value).any(dim=2).any(dim=1).all() and set(labels.unique().tolist()) == {0, value}
     assert (mask[:, 0].bool() == (labels == value)).all()
     assert ((labels == value) ^ disk).any(dim=2).any(dim=1).all(), "every slice is moved"
     wrong = (moved[:, 0] > 50) ^ (labels == value)
     assert wrong.sum() < 0.03 * (labels == value).sum()
+
+
+def two_bodies() -> torch.Tensor:
+    """Masks ``(2, 1, CANVAS, CANVAS)``: an oval off the middle, and nothing."""
+    y, x = np.ogrid[:CANVAS, :CANVAS]
+    oval = ((y - 140) / 60) ** 2 + ((x - 110) / 90) ** 2 < 1
+    return torch.from_numpy(np.stack([oval, np.zeros_like(oval)]))[:, None]
+
+
+def test_a_wider_body_has_the_same_outline_and_smaller_organs():
+    body = two_bodies()[:1]
+    organ = torch.zeros_like(body)
+    organ[..., 130:150, 125:145] = True
+    girth = Girth.of(body, torch.tensor([0.4]))
+    _, outline, organ_after = move(
+        torch.zeros(body.shape), body.byte(), organ[:, 0].byte(), torch.eye(2, 3)[None], girth
+    )
+    assert (outline.bool() ^ body).sum() < 0.01 * body.sum()
+    assert 0.5 < organ_after.sum() / organ.sum() < 0.7, "areas of the middle shrink by almost 1.4 squared"
+
+
+def test_points_follow_the_girth_there_and_back():
+    girth = Girth.of(two_bodies(), torch.tensor([0.4, -0.15]))
+    points = 2 * torch.rand(2, 500, 2, generator=torch.Generator().manual_seed(0)) - 1
+    there = girth.target(points)
+    assert (there - points).abs().amax(dim=(1, 2)).min() > 0.02, "both bodies change"
+    torch.testing.assert_close(girth.source(there), points, atol=PIXEL / 2, rtol=0)
+
+
+def test_half_of_the_bodies_keep_their_girth():
+    ranges = Augmentation()
+    girth = ranges.girths(2000, torch.Generator().manual_seed(0))
+    assert (girth == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+    assert ranges.thinnest <= girth.min() < 0 < girth.max() <= ranges.widest
 
 
 def test_augmentation_stays_in_its_range():

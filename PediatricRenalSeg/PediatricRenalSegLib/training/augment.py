@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.affine import resample
+from ..networks.affine import sampling_grid
 from ..networks.pose_stn import similarity
 from ..preprocessing import AIR_HU
 
@@ -43,6 +43,9 @@ class Augmentation:
     wobble: float = 0.3
     """Size factors within e^±0.3 of the U-Net's input, and turns and shifts to match: the STNs bring the *body* to
     one size, but a kidney is small in a wide body and large in a narrow one."""
+    thinnest: float = -0.15
+    widest: float = 0.4
+    """Girth, see ``girths``."""
     distractor: float = 0.4
     """Probability of contrast medium in the gut, and of fluid in the fat: the first is as bright as a kidney, and
     few scans of a store show either."""
@@ -64,6 +67,13 @@ class Augmentation:
         uniform = 2 * torch.rand(count, 4, generator=generator) - 1
         zoom = torch.exp(self.wobble * uniform[:, :1])
         return similarity(self.wobble / 2 * uniform[:, 1], zoom.expand(-1, 2), self.wobble / 3 * uniform[:, 2:])
+
+    def girths(self, count: int, generator: torch.Generator) -> Tensor:
+        """``(count,)`` draws of girth, none for half of the slices: how much a body gains in width around organs that
+        keep their size, by fat, ascites or a mass. Positive is wider; see ``Girth``."""
+        uniform = torch.rand(count, 2, generator=generator)
+        girth = self.thinnest + (self.widest - self.thinnest) * uniform[:, 0]
+        return torch.where(uniform[:, 1] < 0.5, girth, torch.zeros(()))
 
     def intensities(self, hu: Tensor, generator: torch.Generator) -> Tensor:
         """Noise, blur, gain and offset on ``(B, 1, H, W)`` Hounsfield units."""
@@ -98,15 +108,64 @@ class Augmentation:
         return torch.where(where & (field > 0.8) & (uniform[:, 1] < self.distractor), hu + shift, hu)
 
 
-def move(images: Tensor, masks: Tensor, labels: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Resample slices with ``(B, 2, 3)`` matrices.
+@dataclass(frozen=True)
+class Girth:
+    """A warp that makes the middle of each body smaller and its wall thicker, the outline staying as it is.
+
+    A point at the share r of the way from the center of the body to its outline comes from
+    r * (1 + girth * (1 - r^2)), which for girths in (-1, 0.5) nowhere folds.
+    """
+
+    girth: Tensor
+    """``(B,)``."""
+    center: Tensor
+    """``(B, 2)``: (x, y) of the middle of the body's bounding box."""
+    half: Tensor
+    """``(B, 2)``: half of that box's width and height."""
+
+    @classmethod
+    def of(cls, masks: Tensor, girth: Tensor) -> "Girth":
+        """For bodies given as masks ``(B, 1, H, W)``."""
+        ranges = [_range(masks[:, 0].amax(dim=dim) > 0) for dim in (1, 2)]
+        low, high = (torch.stack(edges, dim=1) for edges in zip(*ranges))
+        return cls(girth, (low + high) / 2, (high - low) / 2)
+
+    def source(self, points: Tensor) -> Tensor:
+        """Where what is at ``points`` ``(B, ..., 2)`` comes from."""
+        shape = (-1, *[1] * (points.dim() - 2), 2)
+        center = self.center.view(shape)
+        return center + (points - center) * self._factor(points, shape)
+
+    def target(self, points: Tensor) -> Tensor:
+        """Where what was at ``points`` ``(B, ..., 2)`` goes: the inverse of ``source``, by iteration."""
+        shape = (-1, *[1] * (points.dim() - 2), 2)
+        center, found = self.center.view(shape), points
+        for _ in range(8):
+            found = center + (points - center) / self._factor(found, shape)
+        return found
+
+    def _factor(self, points: Tensor, shape: tuple[int, ...]) -> Tensor:
+        inside = ((points - self.center.view(shape)) / self.half.view(shape)).square().sum(dim=-1, keepdim=True)
+        return 1 + self.girth.view(*shape[:-1], 1) * (1 - inside).clamp_min(0)
+
+
+def _range(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """First and last edge in [-1, 1] of the true values of ``(B, N)``; the whole range where there are none."""
+    count = occupied.shape[1]
+    first = occupied.int().argmax(dim=1)
+    last = count - occupied.flip(1).int().argmax(dim=1)
+    return 2 * first / count - 1, 2 * last / count - 1
+
+
+def move(images: Tensor, masks: Tensor, labels: Tensor, matrix: Tensor, girth: Girth) -> tuple[Tensor, Tensor, Tensor]:
+    """Resample slices with ``(B, 2, 3)`` matrices, the bodies made wider or thinner.
 
     images ``(B, 1, H, W)`` HU, masks ``(B, 1, H, W)`` and labels ``(B, H, W)`` uint8. Masks and labels take the
     nearest pixel.
     """
     size = images.shape[-1]
-    moved = resample(images, matrix, size, size, float(AIR_HU))
-    grid = F.affine_grid(matrix, [len(images), 2, size, size], align_corners=False)
+    grid = girth.source(sampling_grid(matrix, size, size))
+    moved = F.grid_sample(images - AIR_HU, grid, mode="bilinear", padding_mode="zeros", align_corners=False) + AIR_HU
     discrete = torch.cat([masks.float(), labels[:, None].float()], dim=1)
     discrete = F.grid_sample(discrete, grid, mode="nearest", padding_mode="zeros", align_corners=False)
     return moved, discrete[:, :1], discrete[:, 1].long()

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..networks.affine import invert
 from ..preprocessing import AIR_HU, Normalization
 from ..structures import STRUCTURES
-from .augment import Augmentation, move
+from .augment import Augmentation, Girth, move
 from .store import SliceStore
 
 OVERSAMPLED_SHARE = 1 / 3
@@ -80,14 +80,16 @@ class Sampler:
         images, masks, labels = (
             torch.from_numpy(values[rows]) for values in (self.store.images, self.store.masks, self.store.labels)
         )
-        hu, mask, labels = move(images[:, None].float(), masks[:, None], labels, matrix)
+        girth = Girth.of(masks[:, None], self.augmentation.girths(len(rows), self.generator))
+        hu, mask, labels = move(images[:, None].float(), masks[:, None], labels, matrix, girth)
         hu = self.augmentation.distractors(hu, labels, self.generator)
         hu = self.augmentation.intensities(hu, self.generator)
+        corners = box_corners(torch.from_numpy(self.store.boxes[rows]))
         return Batch(
             image=normalized(hu, mask, self.normalization),
             mask=mask,
             labels=labels,
-            corners=transform_points(invert(matrix), box_corners(torch.from_numpy(self.store.boxes[rows]))),
+            corners=transform_points(invert(matrix), girth.target(corners)),
             wobble=self.augmentation.wobbles(len(rows), self.generator),
         )
 
