@@ -113,7 +113,9 @@ def split_segments(
     The rules:
 
     1. Connected components (26 neighbors) below ``Structure.smallest_ml`` are specks and are removed.
-    2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral.
+    2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral. But one
+       that arises from a paired structure, as a renal tumor does, must lie near one of its organs if both
+       were found and are comparable: then none of them can have been consumed by it.
     3. The side of a component of a paired structure is the side of its center about the body's midline,
        the mean x of the body in the component's slices.
     4. Two comparable components beside each other on one side of the midline, with none on the other, are
@@ -138,13 +140,16 @@ def split_segments(
         if specks:
             found_specks = _count(specks, "speck")
             notes.append(f"{structure.display_name}: {found_specks} below {structure.smallest_ml:g} ml removed")
-    for structure, components in found.items():
-        if not structure.paired:
-            _paint(segments, components, segments_of(structure)[0].value)
+    organs = {}
     for structure, components in found.items():
         if structure.paired:
             others = [c for other, parts in found.items() if other is not structure for c in parts]
-            warnings += _split_pair(segments, structure, components, others, spacing)
+            organs[structure.type], doubts = _split_pair(segments, structure, components, others, spacing)
+            warnings += doubts
+    for structure, components in found.items():
+        if not structure.paired:
+            pair = organs.get(structure.region, [])
+            warnings += _paint_unpaired(segments, structure, components, pair, spacing)
     return segments, notes, warnings
 
 
@@ -190,8 +195,11 @@ def _components(
     return components, int(np.count_nonzero(counts)) - len(kept)
 
 
-def _split_pair(segments, structure, components, others, spacing) -> list[CheckWarning]:
-    """Paint the right and the left organ of a paired structure into ``segments``; returns what to check."""
+def _split_pair(segments, structure, components, others, spacing) -> tuple[list[list[_Component]], list[CheckWarning]]:
+    """Paint the right and the left organ of a paired structure into ``segments``.
+
+    Returns the components of either organ, right then left, and what to check.
+    """
     name = structure.display_name.lower()
     warnings = []
     if _is_fused_pair(components):
@@ -208,17 +216,42 @@ def _split_pair(segments, structure, components, others, spacing) -> list[CheckW
         text = f"Two {name} segments lie on one side of the midline, right and left by their order; check both sides."
         warnings.append(CheckWarning(SIDE_UNCERTAIN, text))
     is_right = [c.right_of_midline if divider is None else c.x < divider for c in components]
-    removed = 0
+    removed, organs = 0, []
     for right_side, segment in zip((True, False), segments_of(structure), strict=True):
         own = [c for c, right in zip(components, is_right, strict=True) if right == right_side]
         kept = _organ(own, others, segments.shape, spacing)
         removed += sum(c.count for c in own) - sum(c.count for c in kept)
         _paint(segments, kept, segment.value)
+        organs.append(kept)
     if removed:
         milliliters = removed * float(np.prod(spacing)) / 1000
-        text = f"{milliliters:.1f} ml of {name} away from the organ were removed; check that none is missing."
-        warnings.append(CheckWarning(PART_REMOVED, text))
-    return warnings
+        warnings.append(_removal(structure, milliliters, "away from the organ"))
+    return organs, warnings
+
+
+def _removal(structure, milliliters: float, where: str) -> CheckWarning:
+    name = structure.display_name.lower()
+    text = f"{milliliters:.1f} ml of {name} {where} were removed; check that none is missing."
+    return CheckWarning(PART_REMOVED, text)
+
+
+def _paint_unpaired(segments, structure, components, pair, spacing) -> list[CheckWarning]:
+    """Paint an unpaired structure into ``segments``, following rule 2; returns what to check.
+
+    pair: the components of either organ that it arises from, or nothing.
+    """
+    sizes = [sum(part.count for part in organ) for organ in pair]
+    if pair and min(sizes) > COMPARABLE * max(sizes):
+        parts = pair[0] + pair[1]
+        kept = [c for c in components if any(_is_near(part, [c], segments.shape, spacing) for part in parts)]
+    else:
+        kept = components
+    _paint(segments, kept, segments_of(structure)[0].value)
+    removed = sum(c.count for c in components) - sum(c.count for c in kept)
+    if not removed:
+        return []
+    milliliters = removed * float(np.prod(spacing)) / 1000
+    return [_removal(structure, milliliters, f"far from both {structure.region.meaning.lower()}s")]
 
 
 def _is_fused_pair(components: list[_Component]) -> bool:

@@ -161,6 +161,28 @@ def test_specks_go_and_bilateral_tumors_stay():
     assert notes == ["Renal tumor: 3 specks below 0.5 ml removed"] and warnings == []
 
 
+@pytest.mark.parametrize("kidneys", ["both", "one", "one small", "none"])
+def test_mass_far_from_both_kidneys_is_no_renal_tumor(kidneys):
+    labels, body = phantom()
+    if kidneys != "none":
+        ellipsoid(labels, KIDNEY, MIDLINE - 35)
+    if kidneys == "both":
+        ellipsoid(labels, KIDNEY, MIDLINE + 35)
+    if kidneys == "one small":
+        ellipsoid(labels, KIDNEY, MIDLINE + 35, radii=(8, 8, 8))
+    near = ellipsoid(labels, TUMOR, MIDLINE - 35, y=30, radii=(10, 6, 8))
+    far = ellipsoid(labels, TUMOR, MIDLINE, y=30, radii=(10, 10, 10))
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    assert (segments[near] == MASS).all()
+    if kidneys == "both":
+        assert not segments[far].any()
+        assert [warning.code for warning in warnings] == [PART_REMOVED]
+        milliliters = far.sum() * np.prod(SPACING) / 1000
+        assert warnings[0].text.startswith(f"{milliliters:.1f} ml of renal tumor far from both kidneys")
+    else:
+        assert (segments[far] == MASS).all() and warnings == [], "a consumed kidney may lie beneath it"
+
+
 def test_diagonal_neighbors_are_connected():
     labels, body = phantom()
     labels[10:14, 50:54, 40:43] = labels[14:18, 54:58, 43:46] = TUMOR
