@@ -43,6 +43,15 @@ class CTVolume:
         """
         return _axial(self.image)
 
+    def axial_point(self, z: float, y: float, x: float) -> tuple[float, float, float]:
+        """LPS mm of a place in the array of ``axial``, given in voxels."""
+        order, flips = _axial_order(self.image)
+        counts = self.image.GetSize()[::-1]
+        index = [0.0, 0.0, 0.0]
+        for axis, flip, place in zip(order, flips, (z, y, x), strict=True):
+            index[axis] = counts[axis] - 1 - place if flip.step == -1 else place
+        return self.image.TransformContinuousIndexToPhysicalPoint(index[::-1])
+
 
 @dataclass(frozen=True)
 class LabelVolume:

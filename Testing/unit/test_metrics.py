@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantoms import DIRECTIONS, ellipsoids, grid
 
-from PediatricRenalSegLib.evaluation.metrics import compare_label_maps, compare_masks
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.evaluation.metrics import LESIONS, compare_masks, detect_lesions
 
 SPACING = (1.0, 2.0, 3.0)
 """Millimeters along x, y, z."""
@@ -80,60 +80,50 @@ def test_scores_are_symmetric():
 
 def test_empty_masks():
     nothing, something = image(np.zeros_like(box())), image(box())
-    assert compare_masks(nothing, nothing)["dice"] == 1
+    both = compare_masks(nothing, nothing)
+    assert both["dice"] == 1 and both["volume_error_ml"] == 0 and math.isnan(both["volume_error_percent"])
     for pair in ((nothing, something), (something, nothing)):
         scores = compare_masks(*pair)
         assert scores["dice"] == 0 and math.isnan(scores["hausdorff95_mm"]) and math.isnan(scores["surface_mm"])
+    assert compare_masks(something, nothing)["volume_error_percent"] == -100
 
 
-def write(path, array, spacing=SPACING):
-    sitk.WriteImage(image(array, spacing), str(path))
-    return path
+def test_volume_error():
+    scores = compare_masks(image(box()), image(box(x=(10, 25))))
+    assert scores["volume_error_ml"] == pytest.approx(500 * 6 / 1000)
+    assert scores["volume_error_percent"] == pytest.approx(50)
 
 
-def test_label_map_files_by_structure(tmp_path):
-    labels = box() * 1 + box(x=(30, 40)) * 2
-    predicted = box() * 1 + box(x=(35, 45)) * 2
-    scores = compare_label_maps(write(tmp_path / "a.nii.gz", labels), write(tmp_path / "b.nrrd", predicted))
-    assert list(scores) == ["kidney", "tumor"]
-    assert scores["kidney"]["dice"] == 1 and scores["tumor"]["dice"] == pytest.approx(0.5)
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_scores_do_not_depend_on_the_direction(direction):
+    """The same two ellipsoids on grids that lie differently, with slices thicker than pixels.
+
+    The true values are those of 400,000 points on either surface and of 2,000,000 points in space.
+    """
+    empty = grid(direction, spacing=(1.0, 1.5, 3.0), extent=(90.0, 90.0, 90.0))
+    masks = [ellipsoids(empty, [(1, (shift, 0, 0), (20, 14, 28))]).image for shift in (0, 6)]
+    scores = compare_masks(*masks)
+    assert scores["reference_ml"] == pytest.approx(4 / 3 * math.pi * 20 * 14 * 28 / 1000, rel=0.02)
+    assert scores["dice"] == pytest.approx(0.777, abs=0.01)
+    assert scores["hausdorff95_mm"] == pytest.approx(5.66, abs=0.8)
+    assert scores["surface_mm"] == pytest.approx(2.80, abs=0.5)
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 2.0, 3.1), (2.0, 1.0, 3.0)])
-def test_other_grid_is_refused(tmp_path, spacing):
-    paths = write(tmp_path / "a.nrrd", box()), write(tmp_path / "b.nrrd", box(), spacing)
-    with pytest.raises(InputError, match="different grids"):
-        compare_label_maps(*paths)
+def lesions(reference, prediction):
+    return tuple(detect_lesions(image(reference), image(prediction))[name] for name in LESIONS)
 
 
-def test_other_size_is_refused(tmp_path):
-    paths = write(tmp_path / "a.nrrd", box()), write(tmp_path / "b.nrrd", box()[1:])
-    with pytest.raises(InputError, match="different grids"):
-        compare_label_maps(*paths)
+def test_lesions_are_counted():
+    """Two of three are touched, one of them by two parts of the prediction; one part lies where there is none."""
+    reference = box(x=(0, 10)) | box(x=(20, 30)) | box(x=(40, 50))
+    prediction = box(x=(9, 12)) | box(x=(20, 22)) | box(x=(27, 29)) | box(x=(55, 58))
+    assert lesions(reference, prediction) == (3, 2, 4, 1)
 
 
-def test_unreadable_file_is_refused(tmp_path):
-    (tmp_path / "b.nrrd").write_text("no image")
-    with pytest.raises(InputError, match='"b.nrrd" cannot be read'):
-        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")
+def test_one_part_over_two_lesions_detects_both():
+    assert lesions(box(x=(0, 10)) | box(x=(20, 30)), box(x=(5, 25))) == (2, 2, 1, 0)
 
 
-def test_file_that_is_no_image_is_refused(tmp_path):
-    (tmp_path / "b.txt").write_text("no image")
-    with pytest.raises(InputError, match="cannot be read as a label map"):
-        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.txt")
-
-
-def test_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no file"):
-        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")
-
-
-@pytest.mark.parametrize("value", [0.5, 256, -1])
-def test_values_that_are_no_labels_are_refused(tmp_path, value):
-    """A cast to 8 bits would make other labels of them."""
-    values = sitk.GetImageFromArray(np.where(box(), value, 0).astype(np.float32))
-    values.SetSpacing(SPACING)
-    sitk.WriteImage(values, str(tmp_path / "b.nrrd"))
-    with pytest.raises(InputError, match=f'"b.nrrd" holds the label {value:g}'):
-        compare_label_maps(write(tmp_path / "a.nrrd", box()), tmp_path / "b.nrrd")
+def test_lesions_that_touch_at_a_corner_are_one():
+    reference = box(x=(0, 10), y=(0, 10), z=(0, 5)) | box(x=(10, 20), y=(10, 20), z=(5, 10))
+    assert lesions(reference, np.zeros_like(reference)) == (1, 0, 0, 0)

@@ -1,60 +1,106 @@
-"""Agreement of two label volumes, computed by SimpleITK."""
+"""Agreement of two masks: Dice by SimpleITK, surface distances by MONAI, volumes, lesions found.
 
-from pathlib import Path
+MONAI takes as surface the voxels that an erosion removes, and measures between voxel centers. So a surface
+distance is uncertain by up to a voxel, that is by up to a slice along the patient: compare distances only with
+those of the same program (Podobnik and Vrtovec, arXiv:2410.02630).
+"""
+
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..reading import read_labels
-from ..structures import STRUCTURES
-from ..volume import InputError, same_grid
+from ..volume import InputError
+
+Scores = dict[str, float]
+
+DISTANCES = ("hausdorff95_mm", "surface_mm")
+LESIONS = ("reference_lesions", "detected_lesions", "predicted_lesions", "false_lesions")
 
 
-def compare_label_maps(reference: Path, prediction: Path) -> dict[str, dict[str, float]]:
-    """Scores by structure name of two label map files (values as in ``structures.STRUCTURES``).
+def compare_masks(reference: sitk.Image, prediction: sitk.Image) -> Scores:
+    """Scores of one structure; reference, prediction: binary images on one grid.
 
-    Raises ``InputError`` when a file cannot be read or the two do not lie on the same grid.
+    ``dice``: 1 where both masks are empty, 0 where one is. ``hausdorff95_mm``: the larger of the 95th percentiles
+    of the distances from either surface to the other. ``surface_mm``: the mean of all these distances (average
+    symmetric surface distance). Both are NaN where a mask is empty: no distance says how wrong that is.
+    ``reference_ml``, ``prediction_ml``, ``volume_error_ml`` and ``volume_error_percent``: prediction minus
+    reference, in percent of the reference, NaN where it is empty.
     """
-    images = [read_labels(path).image for path in (reference, prediction)]
-    if not same_grid(*images):
-        raise InputError(f"{reference} and {prediction} lie on different grids: compare label maps of the same CT.")
+    reference_ml, prediction_ml = (_milliliters(mask) for mask in (reference, prediction))
+    error = prediction_ml - reference_ml
     return {
-        structure.name: compare_masks(images[0] == structure.label, images[1] == structure.label)
-        for structure in STRUCTURES
+        "dice": dice(reference, prediction),
+        **surface_distances(reference, prediction),
+        "reference_ml": reference_ml,
+        "prediction_ml": prediction_ml,
+        "volume_error_ml": error,
+        "volume_error_percent": 100 * error / reference_ml if reference_ml else np.nan,
     }
 
 
-def compare_masks(reference: sitk.Image, prediction: sitk.Image) -> dict[str, float]:
-    """Dice, 95 % Hausdorff distance and mean surface distance in mm, both volumes in ml.
-
-    reference, prediction: binary images on one grid. The distances are NaN where one of them is empty; Dice is
-    1 where both are.
-    """
-    volume = np.prod(reference.GetSpacing()) / 1000
-    counts = [int(sitk.GetArrayViewFromImage(mask).sum()) for mask in (reference, prediction)]
-    scores = {"reference_ml": counts[0] * volume, "prediction_ml": counts[1] * volume}
-    if not all(counts):
-        return {"dice": float(counts[0] == counts[1]), "hausdorff95_mm": np.nan, "surface_mm": np.nan, **scores}
+def dice(reference: sitk.Image, prediction: sitk.Image) -> float:
+    """Twice the overlap over the sum of both masks; 1 where both are empty."""
+    if not (_any(reference) or _any(prediction)):
+        return 1.0
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(reference, prediction)
-    distances = _surface_distances(reference, prediction)
-    return {
-        "dice": overlap.GetDiceCoefficient(),
-        "hausdorff95_mm": float(np.percentile(distances, 95)),
-        "surface_mm": float(distances.mean()),
-        **scores,
-    }
+    return overlap.GetDiceCoefficient()
 
 
-def _surface_distances(first: sitk.Image, second: sitk.Image) -> np.ndarray:
-    """Distances in mm of the surface voxels of each mask from the surface of the other."""
-    contours = [sitk.LabelContour(mask) for mask in (first, second)]
-    maps = [
-        sitk.Abs(sitk.SignedMaurerDistanceMap(contour, squaredDistance=False, useImageSpacing=True))
-        for contour in contours
-    ]
-    values = [
-        sitk.GetArrayViewFromImage(distance)[sitk.GetArrayViewFromImage(contour) > 0]
-        for distance, contour in zip(maps, reversed(contours))
-    ]
-    return np.concatenate(values)
+def surface_distances(reference: sitk.Image, prediction: sitk.Image) -> Scores:
+    """``DISTANCES`` in mm, NaN where a mask is empty; for their meaning see ``compare_masks``."""
+    if not (_any(reference) and _any(prediction)):
+        return dict.fromkeys(DISTANCES, np.nan)
+    average, hausdorff = _monai_metrics()
+    masks = _tensors(prediction, reference)
+    options = {"include_background": True, "spacing": list(reference.GetSpacing()[::-1])}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="monai")  # MONAI 1.6 warns of itself
+        distances = hausdorff(*masks, percentile=95, **options), average(*masks, symmetric=True, **options)
+    return {name: float(value) for name, value in zip(DISTANCES, distances, strict=True)}
+
+
+def detect_lesions(reference: sitk.Image, prediction: sitk.Image) -> Scores:
+    """Counts of ``LESIONS``: how many there are, are found, are predicted, and are predicted where there is none.
+
+    A lesion is a connected component (26 neighbors). One of the reference is detected if the prediction covers
+    any of it; one of the prediction is false if it covers none of the reference. These are the rules of the WMH
+    challenge (Kuijf et al., IEEE Trans Med Imaging 2019;38:2556-2568): whether a lesion was found, and not how
+    well it is outlined, which Dice says.
+    """
+    total, detected = _count_components(reference, prediction)
+    predicted, true = _count_components(prediction, reference)
+    return dict(zip(LESIONS, (total, detected, predicted, predicted - true), strict=True))
+
+
+def _count_components(mask: sitk.Image, other: sitk.Image) -> tuple[int, int]:
+    """How many components a mask has, and how many of them the other mask touches."""
+    numbered = sitk.GetArrayFromImage(sitk.ConnectedComponent(mask, True))
+    touched = np.unique(numbered[sitk.GetArrayViewFromImage(other) > 0])
+    return int(numbered.max()), int(np.count_nonzero(touched))
+
+
+def _monai_metrics() -> tuple[Callable, Callable]:
+    """MONAI's functions; imported when a distance is asked for, because that takes seconds."""
+    try:
+        from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+    except ModuleNotFoundError:
+        raise InputError("Surface distances need MONAI, which is not installed: run `pip install monai`.") from None
+    return compute_average_surface_distance, compute_hausdorff_distance
+
+
+def _tensors(*masks: sitk.Image) -> list:
+    """``(1, 1, z, y, x)`` bool tensors."""
+    import torch
+
+    return [torch.from_numpy(sitk.GetArrayFromImage(mask).astype(bool))[None, None] for mask in masks]
+
+
+def _any(mask: sitk.Image) -> bool:
+    return bool(sitk.GetArrayViewFromImage(mask).any())
+
+
+def _milliliters(mask: sitk.Image) -> float:
+    return float(np.count_nonzero(sitk.GetArrayViewFromImage(mask)) * np.prod(mask.GetSpacing()) / 1000)

@@ -1,4 +1,6 @@
-"""Fill a store: generated children, real scans, composites of both.
+"""Fill the store of the bundled model: generated children, real scans, composites of both.
+
+Data sets of users come into a store through ``datasets``.
 
     python -m PediatricRenalSegLib.training.prepare STORE --generated 0 600
     python -m PediatricRenalSegLib.training.prepare STORE --scans DIR --real Juno_CE --composites 0 900 --shapes DIR
@@ -13,37 +15,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .. import preprocessing
-from ..structures import SEGMENTS, STRUCTURES
+from ..structures import SEGMENTS
 from ..synthetic import training_scan
 from .composites import composite
 from .real_data import TrainingPatient, load_background, load_real, load_shapes
-from .store import add_patient
+from .store import real_rows, store_patient
 
 SLICES = 24
-REACH_MM = 40.0
-"""Slices of a real scan this far above and below the kidneys are kept more densely than the rest."""
-
-
-def store_patient(folder: Path, patient: TrainingPatient, rows: np.ndarray | None = None) -> None:
-    """Put a patient (or some of its slices) on the canvas and into the store."""
-    hu, masks, _, grid = preprocessing.to_canvas(patient.image, patient.spacing)
-    labels = np.zeros(hu.shape, np.uint8)
-    for structure in STRUCTURES:
-        share = preprocessing.resample_slices(patient.labels == structure.label, grid, outside=0)
-        labels[share >= 0.5] = structure.label
-    rows = np.arange(len(hu)) if rows is None else rows
-    hu = np.where(masks, hu, preprocessing.AIR_HU)
-    add_patient(folder, patient.name, patient.kind, hu[rows], masks[rows], labels[rows])
-
-
-def real_rows(patient: TrainingPatient) -> np.ndarray:
-    """Slices of a real scan: all around the kidneys, every third elsewhere."""
-    labeled = np.flatnonzero(patient.labels.any(axis=(1, 2)))
-    reach = round(REACH_MM / patient.spacing[0])
-    near = np.arange(len(patient.image))
-    near = (near >= labeled[0] - reach) & (near <= labeled[-1] + reach)
-    return np.flatnonzero(near | (np.arange(len(near)) % 3 == 0))
 
 
 def generated_patient(seed: int) -> TrainingPatient:

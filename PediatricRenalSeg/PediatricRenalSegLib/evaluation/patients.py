@@ -1,0 +1,165 @@
+"""Scores of many patients: which files belong together, and what each pair gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..export.patient_folder import LABELMAP
+from ..reading import read_labels
+from ..reading.files import IMAGE_SUFFIXES, is_image_file
+from ..reading.segmentations import (
+    SUFFIX,
+    StoredSegment,
+    StoredSegmentation,
+    is_segmentation_file,
+    read_segmentation,
+)
+from ..structures import MORPHOLOGICALLY_ALTERED, SEGMENTS, STRUCTURES
+from ..volume import InputError, same_grid
+from .metrics import Scores, compare_masks, detect_lesions, dice
+
+KNOWN_LABELS = (0, *(structure.label for structure in STRUCTURES))
+LESIONS = {structure.name for structure in STRUCTURES if structure.category == MORPHOLOGICALLY_ALTERED}
+"""Names of the structures that are counted lesion by lesion."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one structure, or of one segment with its side, of one patient."""
+
+    patient: str
+    structure: str
+    """``Structure.name``, or ``Segment.id`` where both files tell right from left."""
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One prediction of many patients."""
+
+    rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
+    """A sentence for every patient that could not be scored."""
+
+    def of(self, structure: str) -> dict[str, Scores]:
+        """Scores by patient."""
+        return {row.patient: row.scores for row in self.rows if row.structure == structure}
+
+    def structures(self) -> list[str]:
+        return list(dict.fromkeys(row.structure for row in self.rows))
+
+
+def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
+    """Score a file against a file, or a folder against a folder with the same patients.
+
+    A file is a label map (values as in ``structures.STRUCTURES``) or a ``.seg.nrrd``. In folders the patient's
+    name is that of the file without its suffix, or of the patient folder that holds ``labelmap.nii.gz``. A
+    patient that one folder lacks, or whose files do not fit, is left out with a sentence. progress: called with
+    each patient's name. Raises ``InputError`` when nothing can be compared.
+    """
+    reference, prediction = Path(reference), Path(prediction)
+    if reference.is_dir() != prediction.is_dir():
+        folder, file = (reference, prediction) if reference.is_dir() else (prediction, reference)
+        raise InputError(f'"{folder}" is a folder and "{file}" is not: compare two files or two folders.')
+    if not reference.is_dir():
+        return Evaluation(tuple(_score(reference.name, reference, prediction)), ())
+    references, predictions = find_patients(reference), find_patients(prediction)
+    rows, left_out = [], []
+    for name in sorted(references.keys() | predictions.keys()):
+        lacking = [
+            folder for folder, found in ((reference, references), (prediction, predictions)) if name not in found
+        ]
+        if lacking:
+            left_out.append(f'Patient "{name}" is not in "{lacking[0]}": add it there under the same name.')
+            continue
+        progress(name)
+        try:
+            rows += _score(name, references[name], predictions[name])
+        except InputError as error:
+            left_out.append(f'Patient "{name}": {error}')
+    if not rows:
+        raise InputError(f'No patient of "{reference}" could be compared with "{prediction}". {left_out[0]}')
+    return Evaluation(tuple(rows), tuple(left_out))
+
+
+def dice_by_structure(reference: Path, prediction: Path) -> dict[str, float]:
+    """Dice alone, which is quick, by name of the structure; files and errors as for ``evaluate``."""
+    pair = _read_pair(reference, prediction)
+    return {name: dice(*masks) for name, masks in pair.items()}
+
+
+def find_patients(folder: Path) -> dict[str, Path]:
+    """Label maps by patient: files in the folder, and ``labelmap.nii.gz`` of patient folders in it.
+
+    Raises ``InputError`` when there are none, or two of one name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        is_patient_folder = (path / LABELMAP).is_file()
+        if path.name.startswith(".") or not (is_patient_folder or is_image_file(path)):
+            continue
+        name = path.name if is_patient_folder else _without_suffix(path)
+        if name in found:
+            raise InputError(f'"{folder}" holds two label maps of "{name}": keep one of them.')
+        found[name] = path / LABELMAP if is_patient_folder else path
+    if not found:
+        raise InputError(f'"{folder}" holds no label map ({", ".join(IMAGE_SUFFIXES)}) and no patient folder.')
+    return found
+
+
+def read_masks(path: Path) -> dict[str, sitk.Image]:
+    """Binary masks by ``Structure.name``, and by ``Segment.id`` too where the file tells the sides.
+
+    Raises ``InputError`` when the file cannot be read or holds other labels than those of ``STRUCTURES``.
+    """
+    if is_segmentation_file(path):
+        return _masks_of_segmentation(path)
+    labels = read_labels(path, KNOWN_LABELS).image
+    return {structure.name: labels == structure.label for structure in STRUCTURES}
+
+
+def _masks_of_segmentation(path: Path) -> dict[str, sitk.Image]:
+    stored = read_segmentation(path)
+    masks = {}
+    for structure in STRUCTURES:
+        parts = [part for part in stored.segments if part.structure is structure]
+        masks[structure.name] = _union(stored, parts)
+        if structure.paired and all(part.side for part in parts):
+            for segment in (segment for segment in SEGMENTS if segment.structure is structure):
+                side = segment.side.meaning.lower()
+                masks[segment.id] = _union(stored, [part for part in parts if part.side == side])
+    return masks
+
+
+def _union(stored: StoredSegmentation, parts: list[StoredSegment]) -> sitk.Image:
+    array = np.zeros(stored.layers.shape[1:], np.uint8)
+    for part in parts:
+        array |= stored.mask(part)
+    mask = sitk.GetImageFromArray(array)
+    mask.CopyInformation(stored.grid)
+    return mask
+
+
+def _score(patient: str, reference: Path, prediction: Path) -> list[Row]:
+    rows = []
+    for name, masks in _read_pair(reference, prediction).items():
+        lesions = detect_lesions(*masks) if name in LESIONS else {}
+        rows.append(Row(patient, name, compare_masks(*masks) | lesions))
+    return rows
+
+
+def _read_pair(reference: Path, prediction: Path) -> dict[str, tuple[sitk.Image, sitk.Image]]:
+    """Masks of both by the names that they share. Raises ``InputError`` when their grids differ."""
+    first, second = read_masks(reference), read_masks(prediction)
+    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    if not same_grid(*next(iter(pairs.values()))):
+        raise InputError(f'"{reference}" and "{prediction}" lie on different grids: compare label maps of the same CT.')
+    return pairs
+
+
+def _without_suffix(path: Path) -> str:
+    suffixes = (SUFFIX, *IMAGE_SUFFIXES[::-1])
+    return path.name[: -len(next(suffix for suffix in suffixes if path.name.lower().endswith(suffix)))]
