@@ -399,6 +399,31 @@ def test_stages_train_only_their_own_network(folder, reference_mask, tmp_path):
     assert changed == {"pose_stn"}
 
 
+def test_best_model_is_the_mean_of_the_last_part(folder, reference_mask, tmp_path):
+    """With two epochs of two batches and ``averaged`` at a half, the mean of the last two states."""
+    changes = {"pose": {"epochs": 0}, "crop_stage": {"epochs": 0}}
+    trainer = Trainer(read_config(write_config(tmp_path / "config.json", folder, reference_mask, **changes)), CPU)
+    states, validate = [], trainer._validate
+    draw = trainer.sampler.draw
+
+    def remember(size):
+        states.append({name: value.clone() for name, value in trainer.model.unet.state_dict().items()})
+        return draw(size)
+
+    def prefer_the_last(stage):
+        validate(stage)
+        return trainer.progress["epoch"]
+
+    trainer.sampler.draw, trainer._validate = remember, prefer_the_last
+    best = trainer.run().unet.state_dict()
+    last = torch.load(trainer.checkpoint_path, weights_only=False)["model"]
+    states.append({name.removeprefix("unet."): value for name, value in last.items() if name.startswith("unet.")})
+    assert len(states) == 5
+    for name, value in best.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (states[3][name] + states[4][name]) / 2)
+
+
 def test_export_writes_a_model_that_reads_back(finished, reference_mask, tmp_path, monkeypatch):
     make_catalogue(tmp_path, monkeypatch, [])
     (tmp_path / "card.json").write_text(json.dumps(CARD))

@@ -36,6 +36,10 @@ class TrainingConfig:
     unet: StageConfig = field(default_factory=lambda: StageConfig(epochs=200))
     patience: int = 20
     """U-Net epochs without a better validation Dice, after the first 50, that end the training."""
+    averaged: float = 0.5
+    """Last part of the U-Net's epochs over whose weights the mean is taken (Cha et al., SWAD, NeurIPS 2021). On a scan
+    that was not trained on, two states of a training 36 epochs apart had a kidney Dice of 0.898 and 0.801, their mean
+    0.906; on four others the mean differed by at most 0.01 from the better one."""
     shares: dict[str, float] = field(default_factory=lambda: {"generated": 0.3, "composite": 0.4, "real": 0.3})
     """Part of every batch by the kind of its patients; kinds that a store lacks leave theirs to the others."""
     bfloat16: bool = False

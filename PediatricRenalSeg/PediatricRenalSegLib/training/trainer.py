@@ -2,11 +2,14 @@
 
 import csv
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from ..networks.pipeline import SegmentationPipeline
@@ -48,6 +51,7 @@ class Trainer:
         ]
         self.progress = {"stage": 0, "epoch": 0, "best": -np.inf, "best_epoch": 0}
         self.optimizer_state = None
+        self.average = AveragedModel(self.model.unet, use_buffers=True)
         if saved:
             self._restore(saved)
 
@@ -73,12 +77,13 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             loss = self._run_epoch(stage, optimizer, length)
-            score = self._validate(stage)
             self.progress["epoch"] += 1
-            if score > self.progress["best"]:
-                self.progress.update(best=score, best_epoch=self.progress["epoch"])
-                if stage.name == "unet":
-                    _save_atomically(self.model.state_dict(), self.config.output / BEST)
+            with self._averaged_unet():
+                score = self._validate(stage)
+                if score > self.progress["best"]:
+                    self.progress.update(best=score, best_epoch=self.progress["epoch"])
+                    if stage.name == "unet":
+                        _save_atomically(self.model.state_dict(), self.config.output / BEST)
             self.optimizer_state = optimizer.state_dict()
             self._log([stage.name, self.progress["epoch"], loss, score, rate, time.monotonic() - started])
             self._save()
@@ -98,9 +103,24 @@ class Trainer:
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(stage.module().parameters(), 12.0)
                 optimizer.step()
+                if self._is_averaging(stage, length):
+                    self.average.update_parameters(self.model.unet)
                 losses.append(loss.item())
                 bar.set_postfix(loss=f"{np.mean(losses):.3f}")
         return float(np.mean(losses))
+
+    def _is_averaging(self, stage, length: StageConfig) -> bool:
+        """Whether the weights of this epoch belong to the average."""
+        return stage.name == "unet" and self.progress["epoch"] >= (1 - self.config.averaged) * length.epochs
+
+    @contextmanager
+    def _averaged_unet(self) -> Iterator[None]:
+        """The model with the average of the U-Net's weights, once there is one, instead of the last ones."""
+        last = {name: value.clone() for name, value in self.model.unet.state_dict().items()}
+        if self.average.n_averaged:
+            self.model.unet.load_state_dict(self.average.module.state_dict())
+        yield
+        self.model.unet.load_state_dict(last)
 
     def _validate(self, stage) -> float:
         """Validation score, higher is better: mean foreground Dice for the U-Net, minus the loss for the STNs."""
@@ -137,6 +157,7 @@ class Trainer:
             "normalization": asdict(self.normalization),
             "reference_mask": self.reference_mask,
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer_state,
             "progress": self.progress,
             "sampler": self.sampler.state_dict(),
@@ -145,6 +166,7 @@ class Trainer:
 
     def _restore(self, saved: dict) -> None:
         self.model.load_state_dict(saved["model"])
+        self.average.load_state_dict(saved["average"])
         self.optimizer_state = saved["optimizer"]
         self.progress = saved["progress"]
         self.sampler.load_state_dict(saved["sampler"])
