@@ -1,0 +1,84 @@
+"""Fixtures for tests of the Slicer module: the stand-in runs before a test file imports ``slicer`` or ``qt``."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import slicer
+import standin
+from standin.event_loop import wait_until as run_events_until
+from standin.pictures import screenshot as draw
+from standin.scripted_module import load_module, unload_module
+from standin.uncaught import UncaughtExceptions
+
+STAND_IN = standin.start()
+
+PICTURES = "SLICER_TEST_PICTURES"
+"""Environment variable: folder that keeps the pictures of the tests."""
+
+
+@pytest.fixture(autouse=True)
+def uncaught() -> Iterator[UncaughtExceptions]:
+    """An exception in a slot or observer fails the test, unless it takes it with ``uncaught.take(Kind)``."""
+    exceptions = UncaughtExceptions()
+    exceptions.install()
+    yield exceptions
+    STAND_IN.application.processEvents()
+    exceptions.uninstall()
+    exceptions.check()
+
+
+@pytest.fixture(autouse=True)
+def fresh_slicer(uncaught) -> None:
+    """An empty scene, empty settings, and no module selected."""
+    STAND_IN.new_scene()
+    STAND_IN.application.setTestingEnabled(False)
+    STAND_IN.application.settings().clear()
+
+
+@pytest.fixture(autouse=True)
+def dialogs(uncaught) -> Iterator:
+    """The dialogs shown in the test; ``dialogs.answer("Yes", path, …)`` answers the next ones."""
+    STAND_IN.dialogs.clear()
+    yield STAND_IN.dialogs
+    assert STAND_IN.dialogs.unused_answers == [], "dialogs that did not come"
+
+
+@pytest.fixture
+def packages() -> Iterator:
+    """Which Python packages and which Slicer version there seem to be."""
+    yield STAND_IN.packages
+    STAND_IN.packages.reset()
+
+
+@pytest.fixture
+def module_widget(fresh_slicer) -> Iterator[Callable]:
+    """``module_widget(path)`` loads a scripted module, opens its panel and returns its widget instance."""
+    loaded = []
+
+    def open_module(path: Path):
+        module = load_module(path)
+        loaded.append(module.name)
+        slicer.util.mainWindow().show()
+        slicer.util.selectModule(module.name)
+        slicer.app.processEvents()
+        return module.widgetRepresentation().self()
+
+    yield open_module
+    for name in loaded:
+        unload_module(name)
+    slicer.app.processEvents()
+
+
+@pytest.fixture
+def wait_until() -> Callable:
+    """``wait_until(condition, timeout)`` runs the events; returns the longest time the window stood still."""
+    return run_events_until
+
+
+@pytest.fixture
+def screenshot(tmp_path) -> Callable:
+    """``screenshot(widget, name)`` draws a widget to ``name.png`` in the folder ``SLICER_TEST_PICTURES``."""
+    folder = Path(os.environ.get(PICTURES, tmp_path))
+    return lambda widget, name: draw(widget, folder / f"{name}.png")

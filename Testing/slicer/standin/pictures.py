@@ -1,0 +1,26 @@
+"""Pictures of the module's panel, as wide as in Slicer and as high as its contents."""
+
+from pathlib import Path
+
+import slicer
+
+from .application import PANEL_WIDTH
+from .pythonqt import qt
+
+
+def screenshot(widget, path: Path, width: int = PANEL_WIDTH) -> Path:
+    """Draw a widget with everything in it, parts scrolled off the window included, into a PNG file."""
+    slicer.app.processEvents()
+    around = qt.QSize(widget.window().size) - widget.size
+    widget.window().resize(qt.QSize(width, _full_height(widget, width)) + around)
+    slicer.app.processEvents()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not widget.grab().save(str(path)):
+        raise OSError(f"{path} cannot be written")
+    return path
+
+
+def _full_height(widget, width: int) -> int:
+    if widget.hasHeightForWidth():
+        return widget.heightForWidth(width)
+    return max(widget.sizeHint.height(), widget.minimumSizeHint.height())

@@ -1,0 +1,73 @@
+"""Puts the parts of the stand-in together, once in a process."""
+
+import functools
+import os
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+import slicer.util
+
+from . import mrml_widgets, parameter_nodes, scripted_module, translation
+from .application import CORE_MODULES, CoreModule, SlicerApplication
+from .ctk import ctk
+from .dialogs import Dialogs, take_over_modal_dialogs
+from .packages import Packages
+from .python_slicer import install_python_slicer
+from .pythonqt import qt
+from .sample_data import make_sample_data_module
+from .scene import MODULE_LOGICS, new_scene
+from .ui_loader import QUiLoader
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """The running stand-in: what tests need beside ``slicer`` itself."""
+
+    application: SlicerApplication
+    dialogs: Dialogs
+    packages: Packages
+
+    def new_scene(self) -> None:
+        """Give ``slicer`` an empty scene, and modules without sample data."""
+        self.application.setEnvironment(new_scene())
+        slicer.modules.sampleDataSources = {}
+
+
+@functools.cache
+def start() -> StandIn:
+    """Start the application; from then on ``qt``, ``ctk`` and all of ``slicer`` can be imported."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    qt.QUiLoader = QUiLoader
+    sys.modules["qt"], sys.modules["ctk"] = qt, ctk
+    sys.modules["SampleData"] = make_sample_data_module()
+    application = SlicerApplication()
+    slicer.app = application
+    slicer.modules = types.SimpleNamespace()
+    slicer.selfTests = {}
+    dialogs = take_over_modal_dialogs(ctk)
+    _add_what_the_wheel_lacks()
+    for name in (*MODULE_LOGICS, *CORE_MODULES):
+        application.moduleManager().add(CoreModule(name))
+    install_python_slicer(Path(application.slicerHome))
+    application.makeMainWindow()
+    packages = Packages()
+    slicer.util.pip_install = packages.install
+    stand_in = StandIn(application, dialogs, packages)
+    stand_in.new_scene()
+    return stand_in
+
+
+def _add_what_the_wheel_lacks() -> None:
+    mrml_widgets.add_to(slicer)
+    slicer.qSlicerScriptedLoadableModule = scripted_module.qSlicerScriptedLoadableModule
+    slicer.qSlicerScriptedLoadableModuleWidget = scripted_module.qSlicerScriptedLoadableModuleWidget
+    for name, source in (
+        ("i18n", translation),
+        ("parameterNodeWrapper", parameter_nodes),
+        ("ScriptedLoadableModule", scripted_module),
+    ):
+        sys.modules[f"slicer.{name}"] = source
+        setattr(slicer, name, source)

@@ -1,0 +1,108 @@
+"""``qt.QUiLoader``: Qt's own reader of Designer files, with the widgets of ``qt``, ``ctk`` and ``slicer``.
+
+Two things that Qt cannot do with widgets written in Python are done here: connections between MRML signals and
+slots, and properties whose value is an enumeration of such a widget. Stricter than Slicer: a widget class that
+is not known is an error, where Slicer puts a plain QWidget.
+"""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+from PySide6 import QtCore, QtUiTools
+
+from .ctk import WIDGETS
+from .pythonqt import qt
+
+MRML_OR_CTK = re.compile(r"(ctk|qMRML|qSlicer)\w+")
+
+
+@dataclass(frozen=True)
+class Connection:
+    sender: str
+    signal: str
+    receiver: str
+    slot: str
+
+
+class QUiLoader(QtUiTools.QUiLoader):
+    """Loads a ``.ui`` file; a Python subclass is asked for every widget, layout and action."""
+
+    def load(self, device, parent=None):
+        """The widget described by an open QFile. Raises ``RuntimeError`` when it cannot be made."""
+        tree = ElementTree.fromstring(bytes(device.readAll()).decode())
+        _check_classes(tree)
+        connections = _take_connections(tree)
+        enumerations = _take_enumerations(tree)
+        buffer = QtCore.QBuffer()
+        buffer.setData(ElementTree.tostring(tree))
+        buffer.open(QtCore.QIODevice.ReadOnly)
+        root = super().load(buffer, parent)
+        if root is None:
+            raise RuntimeError(self.errorString())
+        for widget_name, property_name, value in enumerations:
+            setattr(_named(root, widget_name), property_name, value)
+        for connection in connections:
+            slot = getattr(_named(root, connection.receiver), connection.slot.partition("(")[0])
+            _named(root, connection.sender).connect(connection.signal, slot)
+        return root
+
+    def createWidget(self, class_name, parent=None, name=""):
+        return _named_new(WIDGETS.get(class_name) or getattr(qt, class_name), parent, name)
+
+    def createLayout(self, class_name, parent=None, name=""):
+        return _named_new(getattr(qt, class_name), parent, name)
+
+    def createAction(self, parent=None, name=""):
+        return _named_new(qt.QAction, parent, name)
+
+
+def _named_new(cls: type, parent, name: str):
+    # a layout within a layout has the outer one for parent, which its constructor does not take
+    instance = cls(parent) if parent is None or isinstance(parent, qt.QWidget) else cls()
+    instance.setObjectName(name)
+    return instance
+
+
+def _named(root, name: str):
+    found = root if root.objectName == name else root.findChild(qt.QObject, name)
+    if found is None:
+        raise RuntimeError(f"the .ui file names {name!r}, which it does not contain")
+    return found
+
+
+def _check_classes(tree: ElementTree.Element) -> None:
+    unknown = {widget.get("class") for widget in tree.iter("widget")} - set(WIDGETS) - set(vars(qt))
+    if unknown:
+        raise RuntimeError(f"the stand-in has no widget class {', '.join(sorted(unknown))}")
+
+
+def _take_connections(tree: ElementTree.Element) -> list[Connection]:
+    """Remove and return what the file connects."""
+    element = tree.find("connections")
+    if element is None:
+        return []
+    tree.remove(element)
+    parts = ("sender", "signal", "receiver", "slot")
+    return [Connection(*(connection.findtext(part) for part in parts)) for connection in element]
+
+
+def _take_enumerations(tree: ElementTree.Element) -> list[tuple[str, str, int]]:
+    """Remove and return the properties set to enumerations of ctk and MRML: widget, property, value."""
+    taken = []
+    for widget in tree.iter("widget"):
+        for element in widget.findall("property"):
+            text = element.findtext("set") or element.findtext("enum") or ""
+            if MRML_OR_CTK.match(text):
+                widget.remove(element)
+                taken.append((widget.get("name"), element.get("name"), _enumeration_value(text)))
+    return taken
+
+
+def _enumeration_value(text: str) -> int:
+    """``ctkPathLineEdit::Dirs|ctkPathLineEdit::Writable`` as a number."""
+    value = 0
+    for flag in text.split("|"):
+        class_name, *_, name = flag.split("::")
+        value |= int(getattr(WIDGETS[class_name], name))
+    return value
