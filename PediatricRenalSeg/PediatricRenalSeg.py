@@ -1,12 +1,42 @@
-"""The Slicer module PediatricRenalSeg: what Slicer shows about it.
+"""The Slicer module PediatricRenalSeg: metadata, parameters, window, logic and self-test.
 
-The work is done by ``PediatricRenalSegLib``, which needs no Slicer. This file imports only Slicer and the
-standard library, so that Slicer starts whether or not PyTorch is installed.
+The window binds widgets, the logic starts worker processes; what they do is in ``PediatricRenalSegLib``. This file
+imports nothing that Slicer does not bring, so that Slicer starts whether or not PyTorch is installed.
 """
 
+import enum
+import html
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import ctk
+import numpy as np
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleWidget
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from PediatricRenalSegLib import mrml
+from PediatricRenalSegLib.slicer_module import install, jobs, progress, results
+from PediatricRenalSegLib.slicer_module.review_panel import ReviewPanel
+from PediatricRenalSegLib.slicer_module.task import Task
+from PediatricRenalSegLib.volume import InputError
+
+EXPORT_FOLDER_SETTING = "PediatricRenalSeg/ExportFolder"
+LOCAL_MODEL = "file"
+"""Entry of the list of models after those of the catalogue."""
 
 
 class PediatricRenalSeg(ScriptedLoadableModule):
@@ -20,17 +50,587 @@ class PediatricRenalSeg(ScriptedLoadableModule):
         self.parent.contributors = ["PediatricRenalSeg maintainers"]
         self.parent.helpText = _(
             "<p>Segments the kidneys and a renal tumor in abdominal CT of children and makes 3D models of them.</p>"
+            "<p>Choose a CT, click <b>Segment</b>, look at the slices to check, correct the segments, and write the "
+            "patient folder.</p>"
             "<p><b>Research use only.</b> This is not a medical device: a physician must review every result.</p>"
-            "<p>The window of this module comes in the next version. Today the command line "
-            "<code>pediatric-renal-seg segment</code> does the job; the files it writes (label map, segmentation "
-            "and models) open in Slicer by dropping them on its window.</p>"
         )
         self.parent.acknowledgementText = _(
             "The method is that of G. La Barbera et al., Automatic size and pose homogenization with Spatial "
             "Transformer Network to improve and accelerate pediatric segmentation, ISBI 2021, "
             "doi:10.1109/ISBI48211.2021.9434090."
         )
+        slicer.app.connect("startupCompleted()", registerSampleData)
 
 
-class PediatricRenalSegWidget(ScriptedLoadableModuleWidget):
-    """Slicer's default panel: the help above, and Reload in developer mode."""
+def registerSampleData() -> None:
+    """Offer the generated child in the Sample Data module. Nothing is downloaded: this computer generates it."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category=_("Pediatric Renal Segmentation"),
+        sampleName="GeneratedChild",
+        uris="",
+        fileNames="GeneratedChild.nii.gz",
+        nodeNames="GeneratedChild",
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "PediatricRenalSeg.png"),
+        customDownloader=lambda source: PediatricRenalSegLogic().loadSampleChild(waitForCompletion=False),
+    )
+
+
+class Device(enum.Enum):
+    """Where the network runs; the values are those of the command line."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+    def label(self) -> str:
+        """As the list shows it."""
+        return {
+            Device.AUTO: _("Automatic"),
+            Device.CPU: _("Processor"),
+            Device.CUDA: _("NVIDIA GPU"),
+            Device.MPS: _("Apple GPU"),
+        }[self]
+
+
+@parameterNodeWrapper
+class PediatricRenalSegParameterNode:
+    """What the user chose; saved with the scene.
+
+    inputVolume: the CT.
+    outputSegmentation: the result that is reviewed.
+    model: id of the catalogue, empty for the first of it, or ``LOCAL_MODEL`` for ``modelFile``.
+    modelFile: path of a model file of the user's own.
+    device: where the network runs.
+    smoothSurfaces: whether the 3D view shows smooth surfaces or the steps of the voxels.
+    caseName: name of the patient folder.
+    exportStl, exportObj, exportPly, exportGlb: formats of the exported models.
+    """
+
+    inputVolume: vtkMRMLScalarVolumeNode
+    outputSegmentation: vtkMRMLSegmentationNode
+    model: str = ""
+    modelFile: str = ""
+    device: Device = Device.AUTO
+    smoothSurfaces: bool = True
+    caseName: str = "case-01"
+    exportStl: bool = True
+    exportObj: bool = False
+    exportPly: bool = False
+    exportGlb: bool = False
+
+
+class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The window."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: PediatricRenalSegLogic | None = None
+        self.review: ReviewPanel | None = None
+        self._parameterNode: PediatricRenalSegParameterNode | None = None
+        self._parameterNodeGuiTag = None
+        self._smoothSurfaces: bool | None = None
+        self._devices: list[dict] = []
+
+    # Life of the window
+
+    def setup(self) -> None:
+        """Called when the user opens the module for the first time."""
+        from PediatricRenalSegLib.slicer_module import models
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/PediatricRenalSeg.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = PediatricRenalSegLogic()
+        self.review = ReviewPanel(self.ui, self.logic.measure)
+        self.ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Files
+        self.ui.modelPathLineEdit.nameFilters = [_("Model files (*.pt)")]
+        self.ui.exportFolderLineEdit.filters = ctk.ctkPathLineEdit.Dirs
+        self.ui.exportFolderLineEdit.currentPath = slicer.app.settings().value(EXPORT_FOLDER_SETTING, "")
+        for name, metadata in models.shipped_models():
+            self.ui.modelComboBox.addItem(f"{name} ({metadata.version})", name)
+        self.ui.modelComboBox.addItem(_("Use a local file…"), LOCAL_MODEL)
+        self._connect()
+        self._showIdle("")
+        self.initializeParameterNode()
+
+    def _connect(self) -> None:
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.StartSaveEvent, lambda caller, event: self.review.note_time())
+        self.ui.inputHintLabel.connect("linkActivated(QString)", self.onHint)
+        self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChosen)
+        self.ui.modelPathLineEdit.connect("currentPathChanged(QString)", self.onModelFileChosen)
+        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
+        self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
+        self.ui.exportFolderLineEdit.connect("currentPathChanged(QString)", self.onExportFolderChosen)
+
+    def cleanup(self) -> None:
+        """Called when the application closes and the window is destroyed."""
+        self.logic.cancel()
+        self.review.clean_up()
+        self.logic.removeObservers()
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the user opens this module."""
+        self.initializeParameterNode()
+        self.review.enter()
+        if not self._devices and not install.missing_packages():
+            self.logic.listDevices(self._onDevices)
+
+    def exit(self) -> None:
+        """Called each time the user opens another module. A running segmentation goes on."""
+        self.review.leave()
+        self.setParameterNode(None)
+
+    def onReload(self) -> None:
+        """Developer mode: the library is loaded anew too."""
+        for name in [name for name in sys.modules if name.startswith("PediatricRenalSegLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # Parameters
+
+    def onSceneStartClose(self, caller=None, event=None) -> None:
+        self.logic.cancel()
+        self._showIdle("")
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller=None, event=None) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        self.setParameterNode(self.logic.getParameterNode())
+        if not self._parameterNode.inputVolume:
+            self._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+
+    def setParameterNode(self, parameterNode) -> None:
+        """Bind the widgets to a parameter node, or to none."""
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
+        self._parameterNode = parameterNode
+        self._smoothSurfaces = parameterNode.smoothSurfaces if parameterNode else None
+        if parameterNode:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._update)
+        self._update()
+
+    def _update(self, caller=None, event=None) -> None:
+        """Bring the window up to date with the parameters."""
+        node = self._parameterNode
+        self.review.set_node(node.outputSegmentation if node else None)
+        if node is None:
+            return
+        self._updateModel()
+        self._updateSurfaces()
+        self._updateButtons()
+
+    def _updateButtons(self) -> None:
+        running = self.logic.running
+        problem = self._problem()
+        self.ui.segmentButton.text = _("Cancel") if running else _("Segment")
+        self.ui.segmentButton.enabled = running or not problem
+        self.ui.segmentButton.toolTip = (
+            _("Stop; the scene stays as it is.") if running else problem or _("Segment kidneys and tumor.")
+        )
+        result = self._parameterNode.outputSegmentation
+        for section in (self.ui.reviewCollapsibleButton, self.ui.exportCollapsibleButton):
+            section.enabled = result is not None
+        self.ui.exportButton.enabled = not running and result is not None and bool(self._formats())
+        self.ui.exportButton.toolTip = _(
+            "Label map, segmentation, models, preview and report of the segments as they are now."
+        )
+        self.ui.summaryLabel.text = problem or self._summary()
+        self.ui.summaryLabel.visible = bool(self.ui.summaryLabel.text)
+
+    def _problem(self) -> str:
+        """Why the chosen CT and model cannot be used; empty if they can."""
+        try:
+            mrml.check_ct_node(self._parameterNode.inputVolume)
+        except InputError as error:
+            return str(error)
+        return self._problemOfModel()
+
+    def _summary(self) -> str:
+        """What will run where."""
+        missing = install.missing_packages()
+        if missing:
+            return _("Will be installed first, after asking: {names}.").format(names=", ".join(missing))
+        chosen = self._parameterNode.device.value
+        devices = [device for device in self._devices if chosen in ("auto", device["id"])]
+        return _("Runs on: {device}").format(device=devices[0]["text"]) if devices else ""
+
+    def _onDevices(self, devices: list[dict]) -> None:
+        self._devices = devices
+        if self._parameterNode:
+            self._updateButtons()
+
+    # Model
+
+    def onHint(self, link: str) -> None:
+        """The links under the list of volumes."""
+        if link == "dicom":
+            slicer.util.selectModule("DICOM")
+            return
+        self._showBusy(_("Generating a child; this takes about a minute…"))
+        self.logic.loadSampleChild(waitForCompletion=False, onDone=self._onSampleDone)
+        self._updateButtons()
+
+    def _onSampleDone(self, child: vtkMRMLScalarVolumeNode | None, error: Exception | None) -> None:
+        self._showIdle("" if error else _("The child is loaded: click Segment."))
+        if child is not None:
+            self.logic.getParameterNode().inputVolume = child
+        self._tell(error, _("The child could not be generated."))
+
+    def onModelChosen(self, index: int) -> None:
+        if self._parameterNode:
+            self._parameterNode.model = self.ui.modelComboBox.itemData(index)
+
+    def onModelFileChosen(self, path: str) -> None:
+        if self._parameterNode:
+            self._parameterNode.modelFile = path
+
+    def _isLocalModel(self) -> bool:
+        return self._parameterNode.model == LOCAL_MODEL
+
+    def _chosenModel(self) -> str:
+        """As the command line takes it; empty for the default."""
+        return self._parameterNode.modelFile if self._isLocalModel() else self._parameterNode.model
+
+    def _updateModel(self) -> None:
+        from PediatricRenalSegLib.slicer_module import models
+
+        index = self.ui.modelComboBox.findData(self._parameterNode.model) if self._parameterNode.model else 0
+        self.ui.modelComboBox.currentIndex = index
+        self.ui.modelPathLineEdit.visible = self._isLocalModel()
+        self.ui.modelPathLineEdit.currentPath = self._parameterNode.modelFile
+        try:
+            self.ui.modelInfoLabel.text = "" if self._problemOfModel() else models.describe(self._chosenModel())
+        except InputError as error:
+            self.ui.modelInfoLabel.text = str(error)
+
+    def _problemOfModel(self) -> str:
+        if self._isLocalModel() and not Path(self._parameterNode.modelFile).is_file():
+            return _("Choose the model file.")
+        return ""
+
+    # Segment
+
+    def onSegmentButton(self) -> None:
+        """Segment, or cancel what is running."""
+        if self.logic.running:
+            self.logic.cancel()
+            self._showIdle(_("Cancelled. The scene is as it was."))
+            self._updateButtons()
+            return
+        node = self._parameterNode
+        goOn, target = self._target()
+        if not goOn:
+            return
+        self.ui.logTextEdit.clear()
+        self._showBusy(_("Starting…"))
+        try:
+            self.logic.process(
+                node.inputVolume,
+                target,
+                self._chosenModel(),
+                node.device.value,
+                node.smoothSurfaces,
+                waitForCompletion=False,
+                onProgress=self._showProgress,
+                onDone=self._onSegmented,
+            )
+        except (InputError, install.NotInstalled, OSError) as error:
+            self._tell(error, _("The CT cannot be segmented."))
+        self._updateButtons()
+
+    def _target(self) -> tuple[bool, vtkMRMLSegmentationNode | None]:
+        """Whether to go on, and the segmentation that the new result replaces. What a person did is never lost."""
+        volume, result = self._parameterNode.inputVolume, self._parameterNode.outputSegmentation
+        if result is None or results.ct_of(result) is not volume:
+            return True, None
+        if not results.has_work_in_it(result, volume):
+            return True, result
+        question = _(
+            '"{name}" holds corrections or check marks. It stays as it is, and the new result goes into a new '
+            "segmentation. Go on?"
+        )
+        return slicer.util.confirmOkCancelDisplay(question.format(name=result.GetName())), None
+
+    def _onSegmented(self, segmentation: vtkMRMLSegmentationNode | None, error: Exception | None) -> None:
+        self._showIdle("" if error else _("Done: look at the slices to check and at the warnings."))
+        if error:
+            self._tell(error, _("The CT could not be segmented."))
+        else:
+            # not that of the window, which is none while another module is on the screen
+            self.logic.getParameterNode().outputSegmentation = segmentation
+            self.ui.reviewCollapsibleButton.collapsed = False
+            self.ui.exportCollapsibleButton.collapsed = False
+            self.review.refresh()
+        if self._parameterNode:
+            self._updateButtons()
+
+    def _updateSurfaces(self) -> None:
+        """Follow the check box for smooth surfaces."""
+        node = self._parameterNode
+        if self._smoothSurfaces != node.smoothSurfaces:
+            self._smoothSurfaces = node.smoothSurfaces
+            if node.outputSegmentation:
+                mrml.make_surfaces(node.outputSegmentation, node.smoothSurfaces)
+
+    # Export
+
+    def onExportFolderChosen(self, path: str) -> None:
+        slicer.app.settings().setValue(EXPORT_FOLDER_SETTING, path)
+
+    def onExportButton(self) -> None:
+        """Write the patient folder."""
+        node = self._parameterNode.outputSegmentation
+        self.review.note_time()
+        try:
+            output = self._exportFolder()
+            overwrite = output.exists()
+            question = _("{folder} exists already. Replace the earlier result in it? Files of your own stay.")
+            if overwrite and not slicer.util.confirmOkCancelDisplay(question.format(folder=output)):
+                return
+            self._showBusy(_("Starting…"))
+            self.logic.export(
+                node,
+                output,
+                self._formats(),
+                overwrite,
+                waitForCompletion=False,
+                onProgress=self._showProgress,
+                onDone=lambda error: self._onExported(output, node, error),
+            )
+        except (InputError, OSError) as error:
+            self._tell(error, _("The patient folder cannot be written."))
+        self._updateButtons()
+
+    def _exportFolder(self) -> Path:
+        folder, name = self.ui.exportFolderLineEdit.currentPath, self._parameterNode.caseName.strip()
+        if not folder:
+            raise InputError(_("No folder is chosen: choose where the patient folders go."))
+        if not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
+            raise InputError(_('A case needs a name without any of / \\ : * ? " < > |, such as case-01.'))
+        return Path(folder) / name
+
+    def _formats(self) -> list[str]:
+        node = self._parameterNode
+        chosen = {"stl": node.exportStl, "obj": node.exportObj, "ply": node.exportPly, "glb": node.exportGlb}
+        return [name for name, is_chosen in chosen.items() if is_chosen]
+
+    def _onExported(self, output: Path, node, error: Exception | None) -> None:
+        text = _("Written: {link}").format(link=f'<a href="{output.as_uri()}">{output}</a>')
+        others = mrml.other_segments(node)
+        if others:
+            text += " " + _("Left out, because only kidneys and tumor are exported: {names}.").format(
+                names=", ".join(others)
+            )
+        self._showIdle("" if error else text)
+        self._tell(error, _("The patient folder could not be written."))
+        if self._parameterNode:
+            self._updateButtons()
+
+    # Progress and messages
+
+    def _showBusy(self, text: str) -> None:
+        self.ui.progressBar.setRange(0, 0)
+        self.ui.progressBar.visible = True
+        self.ui.statusLabel.text = text
+        self.ui.statusLabel.visible = True
+
+    def _showProgress(self, event: dict) -> None:
+        percent, text = progress.describe(event)
+        self.ui.progressBar.setRange(0, 100)
+        self.ui.progressBar.value = percent
+        self.ui.statusLabel.text = text
+        if event["done"] == 0:
+            self.ui.logTextEdit.appendPlainText(text)
+
+    def _showIdle(self, text: str) -> None:
+        self.ui.progressBar.visible = False
+        self.ui.statusLabel.text = text
+        self.ui.statusLabel.visible = bool(text)
+
+    def _tell(self, error: Exception | None, title: str) -> None:
+        """Show what went wrong in the window and in a dialog whose details are the last lines of the worker."""
+        if error is None:
+            return
+        details = getattr(error, "details", "") or "".join(traceback.format_exception(error))
+        self._showIdle(f"<b>{title}</b><br>{html.escape(str(error))}")
+        self.ui.logTextEdit.appendPlainText(details)
+        slicer.util.errorDisplay(f"{title}\n\n{error}", detailedText=details)
+
+
+class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
+    """Segments, exports and measures in worker processes; works without the window, in scripts."""
+
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+        VTKObservationMixin.__init__(self)
+        self._task: Task | None = None
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, lambda caller, event: self.cancel())
+
+    def getParameterNode(self) -> PediatricRenalSegParameterNode:
+        return PediatricRenalSegParameterNode(super().getParameterNode())
+
+    @property
+    def running(self) -> bool:
+        """Whether a segmentation or an export is under way."""
+        return self._task is not None and self._task.active
+
+    def cancel(self) -> None:
+        """End what is running, with all its processes; the scene stays as it is."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def process(
+        self,
+        inputVolume: vtkMRMLScalarVolumeNode,
+        outputSegmentation: vtkMRMLSegmentationNode | None = None,
+        model: str = "",
+        device: str = "auto",
+        smoothSurfaces: bool = True,
+        waitForCompletion: bool = True,
+        onProgress: Callable[[dict], None] = lambda event: None,
+        onDone: Callable[[vtkMRMLSegmentationNode | None, Exception | None], None] = lambda node, error: None,
+    ) -> vtkMRMLSegmentationNode | None:
+        """Segment a CT. Can be used without the window.
+
+        inputVolume: abdominal CT in Hounsfield units, any orientation, under no transform.
+        outputSegmentation: its segments are replaced; ``None`` for a new node, which is made when all went well.
+        model: id of the catalogue or path of a model file; empty for the default.
+        device: auto, cpu, cuda or mps.
+        waitForCompletion: block, and return the segmentation; otherwise return ``None`` at once.
+        onProgress: told the events of the command line, with stage, done, total and seconds_left.
+        onDone: told the segmentation, or what went wrong; not after ``cancel``.
+
+        Raises ``InputError`` (a ``ValueError``) for a volume that is no CT and for a segmentation with work in it,
+        ``NotInstalled`` when PyTorch is missing, ``WorkerError`` (with the worker's last lines in ``details``) when
+        the run fails; without waiting the last one goes to ``onDone``.
+        """
+        self._checkFree()
+        mrml.check_ct_node(inputVolume)
+        if outputSegmentation is not None:
+            results.check_replaceable(outputSegmentation, inputVolume)
+        install.ensure_installed()
+        outcome: list[vtkMRMLSegmentationNode] = []
+
+        def take(labels, report: dict) -> None:
+            node = outputSegmentation or self._newSegmentation(inputVolume)
+            results.take(node, labels, report, inputVolume, smoothSurfaces)
+            outcome.append(node)
+
+        def done(error: Exception | None) -> None:
+            onDone(outcome[0] if outcome else None, error)
+
+        self._task = jobs.segment(inputVolume, model, device, take, onProgress, done)
+        if waitForCompletion:
+            self._task.wait()
+        return outcome[0] if outcome else None
+
+    def export(
+        self,
+        segmentation: vtkMRMLSegmentationNode,
+        folder: Path,
+        formats: list[str] | None = None,
+        overwrite: bool = False,
+        waitForCompletion: bool = True,
+        onProgress: Callable[[dict], None] = lambda event: None,
+        onDone: Callable[[Exception | None], None] = lambda error: None,
+    ) -> None:
+        """Write the patient folder of a result as it is now, corrections included. Can be used without the window.
+
+        formats: of stl, obj, ply and glb. Raises as ``process``.
+        """
+        self._checkFree()
+        self._task = jobs.export(segmentation, Path(folder), formats or ["stl"], overwrite, onProgress, onDone)
+        if waitForCompletion:
+            self._task.wait()
+
+    def loadSampleChild(
+        self,
+        waitForCompletion: bool = True,
+        onDone: Callable[[vtkMRMLScalarVolumeNode | None, Exception | None], None] = lambda node, error: None,
+    ) -> vtkMRMLScalarVolumeNode | None:
+        """Generate a child of three years with a renal tumor and show its CT. It takes about a minute."""
+        self._checkFree()
+        outcome: list[vtkMRMLScalarVolumeNode] = []
+
+        def take(node: vtkMRMLScalarVolumeNode) -> None:
+            outcome.append(node)
+            slicer.util.setSliceViewerLayers(background=node, fit=True)
+
+        def done(error: Exception | None) -> None:
+            onDone(outcome[0] if outcome else None, error)
+
+        self._task = jobs.generate_child(take, done)
+        if waitForCompletion:
+            self._task.wait()
+        return outcome[0] if outcome else None
+
+    def measure(self, segmentation: vtkMRMLSegmentationNode, onMeasured, onDone) -> Task:
+        """Measure the segments as they are now; see ``jobs.measure``."""
+        return jobs.measure(segmentation, onMeasured, onDone)
+
+    def listDevices(self, onDevices: Callable[[list[dict]], None]) -> Task:
+        """Ask a worker process what devices there are; see ``jobs.list_devices``."""
+        return jobs.list_devices(onDevices, lambda error: None)
+
+    def _checkFree(self) -> None:
+        if self.running:
+            raise InputError(_("Another segmentation or export is running: wait for it or cancel it."))
+
+    def _newSegmentation(self, volume: vtkMRMLScalarVolumeNode) -> vtkMRMLSegmentationNode:
+        name = slicer.mrmlScene.GenerateUniqueName(_("{name} kidneys and tumor").format(name=volume.GetName()))
+        return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+
+
+class PediatricRenalSegTest(ScriptedLoadableModuleTest):
+    """Runs in Slicer: developer mode, "Reload and Test". Uses a generated child, PyTorch and the bundled model."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        self.setUp()
+        self.test_generatedChild()
+
+    def test_generatedChild(self) -> None:
+        """Segment, correct and export a generated child."""
+        from PediatricRenalSegLib.synthetic import training_scan
+
+        self.delayDisplay("Generating a child")
+        scan = training_scan(age_years=2, seed=10, slices=20, matrix=160)
+        volume = mrml.add_ct_node(slicer.mrmlScene, scan.to_sitk()[0], "Child")
+        logic = PediatricRenalSegLogic()
+        self.delayDisplay("Segmenting")
+        node = logic.process(volume)
+        self.assertEqual(list(node.GetSegmentation().GetSegmentIDs()), ["kidney_right", "kidney_left", "tumor"])
+        self.assertIs(results.ct_of(node), volume)
+        for name in ("kidney_right", "kidney_left"):
+            voxels = int(slicer.util.arrayFromSegmentBinaryLabelmap(node, name, volume).sum())
+            self.assertGreater(voxels * np.prod(volume.GetSpacing()) / 1000, 5, "milliliters")
+            self.assertGreater(node.GetClosedSurfaceInternalRepresentation(name).GetNumberOfPoints(), 100)
+        self.delayDisplay("Correcting and exporting")
+        empty = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(empty, node, "kidney_left", volume)
+        self.assertTrue(results.is_edited(node, volume))
+        with tempfile.TemporaryDirectory() as folder:
+            logic.export(node, Path(folder) / "case", ["stl", "glb"])
+            written = {path.name for path in (Path(folder) / "case" / "models").iterdir()}
+        self.assertIn("kidney_right.stl", written)
+        self.assertIn("structures.glb", written)
+        self.assertNotIn("kidney_left.stl", written)
+        self.delayDisplay("Test passed")

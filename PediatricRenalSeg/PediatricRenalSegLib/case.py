@@ -3,21 +3,24 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from . import __version__
 from .checks import CheckWarning
 from .export.patient_folder import check_mesh_formats, check_patient_folder, write_patient_folder
-from .export.report import RunRecord
+from .export.report import Review, RunRecord, read_run
 from .inference import BATCH_SIZE, Progress, ProgressCallback, SlicePredictions, choose_device, run_network
 from .measurements import Measurements, measure
 from .model_bundle import load_model
 from .postprocessing import axial_labels, split_segments
 from .preprocessing import SliceStack, preprocess
-from .reading import read_ct
+from .reading import read_ct, read_labels
+from .reading.files import read_image
+from .slice_checks import slices_to_check
+from .structures import SEGMENTS
 from .surfaces import closed_surfaces
-from .volume import CTVolume, LabelVolume
+from .volume import CTVolume, InputError, LabelVolume, same_grid
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,11 @@ def segment_case(
         predictions = run_network(bundle, stack, chosen, batch_size, progress)
     with stages("postprocess"):
         labels, notes, doubts = label_volume(ct, stack, predictions)
+        to_check = slices_to_check(predictions.probabilities, stack, ct)
     with stages("surfaces"):
         surfaces = closed_surfaces(labels)
     with stages("measure"):
         measurements = measure(labels, ct)
-        measurements = replace(measurements, warnings=(*doubts, *measurements.warnings))
     run = RunRecord(
         version=__version__,
         model_id=bundle.metadata.id,
@@ -79,12 +82,65 @@ def segment_case(
         timing_seconds=stages.seconds,
         parameters={"device": str(chosen), "batch_size": batch_size, "mesh_formats": list(mesh_formats)},
         notes=tuple(notes),
+        doubts=tuple(doubts),
+        slices_to_check=tuple(map(asdict, to_check)),
     )
     with stages("write"):
         write_patient_folder(
             output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
         )
-    return CaseResult(ct, labels, measurements, run)
+    return CaseResult(ct, labels, replace(measurements, warnings=(*doubts, *measurements.warnings)), run)
+
+
+def revise_case(
+    source: Path,
+    corrected: Path,
+    report: Path,
+    output: Path,
+    mesh_formats: Sequence[str] = ("stl",),
+    overwrite: bool = False,
+    progress: ProgressCallback = lambda _: None,
+) -> CaseResult:
+    """Write the patient folder of a segmentation that a person corrected: models and measurements are made anew.
+
+    source: the CT, as for ``segment_case``. corrected: a label map on its grid with the values of ``SEGMENTS``.
+    report: ``report.json`` of the run that was corrected, which says what model it was. Raises as ``segment_case``.
+    """
+    check_mesh_formats(mesh_formats)
+    check_patient_folder(output, overwrite)
+    stages = _Stages(progress)
+    with stages("read"):
+        run = read_run(report)
+        ct = read_ct(source)
+        labels = _labels_on(ct, corrected)
+    with stages("surfaces"):
+        surfaces = closed_surfaces(labels)
+    with stages("measure"):
+        measurements = measure(labels, ct)
+    run = replace(
+        run,
+        version=__version__,
+        parameters={**run.parameters, "mesh_formats": list(mesh_formats)},
+        review=run.review or Review(edited=True),
+    )
+    with stages("write"):
+        write_patient_folder(
+            output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
+        )
+    return CaseResult(ct, labels, replace(measurements, warnings=(*run.doubts, *measurements.warnings)), run)
+
+
+def measure_files(ct: Path, labels: Path) -> Measurements:
+    """Measure a label map with the values of ``SEGMENTS`` on a CT file, of which it may be a part without any air."""
+    volume = CTVolume(*read_image(ct))
+    return measure(_labels_on(volume, labels), volume)
+
+
+def _labels_on(ct: CTVolume, path: Path) -> LabelVolume:
+    labels = read_labels(path, range(len(SEGMENTS) + 1))
+    if not same_grid(labels.image, ct.image):
+        raise InputError(f"{path} does not lie on the grid of the CT: choose the label map of this CT.")
+    return labels
 
 
 def label_volume(

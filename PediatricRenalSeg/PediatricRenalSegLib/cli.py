@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from . import __version__
+from .structures import SEGMENTS
 from .volume import InputError
 
 EXIT_WRONG_INPUT = 2
@@ -64,16 +65,44 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR", help="folder to make (default: demo)")
     demo.add_argument("--age", type=float, default=3.0, help="years, 0 to 16 (default: 3)")
     demo.add_argument("--seed", type=int, default=1, help="which child (default: 1)")
+    demo.add_argument("--ct-only", action="store_true", help="generate, but do not segment")
     _add_run_options(demo)
     demo.set_defaults(run=_demo, when_cancelled=NO_RESULT)
+
+    revise = commands.add_parser("revise", help="write the patient folder of a corrected segmentation")
+    revise.add_argument("input", type=Path, metavar="INPUT", help="the CT, as for segment")
+    revise.add_argument("corrected", type=Path, metavar="LABELS", help=f"label map on its grid: {_segment_values()}")
+    revise.add_argument("report", type=Path, metavar="REPORT", help="report.json of the result that was corrected")
+    revise.add_argument("--output", type=Path, required=True, metavar="DIR", help="patient folder to make")
+    _add_output_options(revise)
+    revise.set_defaults(run=_revise, when_cancelled=NO_RESULT)
+
+    measure = commands.add_parser("measure", help="print volumes, diameters and warnings of a label map as JSON")
+    measure.add_argument("input", type=Path, metavar="INPUT", help="file of the CT, or of a part of it")
+    measure.add_argument("labels", type=Path, metavar="LABELS", help="label map on its grid, as for revise")
+    measure.set_defaults(run=_measure)
 
     models = commands.add_parser("models", help="list the shipped models")
     models.set_defaults(run=_models)
 
-    evaluate = commands.add_parser("evaluate", help="compare a label map with a reference")
-    evaluate.add_argument("reference", type=Path, metavar="REFERENCE")
-    evaluate.add_argument("prediction", type=Path, metavar="PREDICTION")
+    devices = commands.add_parser("devices", help="list where the network can run, the automatic choice first")
+    devices.add_argument("--json", action="store_true", help="one JSON line a device")
+    devices.set_defaults(run=_devices)
+
+    evaluate = commands.add_parser("evaluate", help="compare label maps with their references")
+    evaluate.add_argument("reference", type=Path, metavar="REFERENCE", help="label map, or folder of them")
+    evaluate.add_argument("prediction", type=Path, metavar="PREDICTION", help="the same patients under the same names")
+    evaluate.add_argument("--compare", type=Path, metavar="OTHER", help="a second prediction, compared with the first")
+    evaluate.add_argument("--csv", type=Path, metavar="FILE", help="write all scores of all patients")
     evaluate.set_defaults(run=_evaluate)
+
+    prepare = commands.add_parser("prepare", help="turn labeled CTs into a store of slices to train on")
+    prepare.add_argument("dataset", type=Path, metavar="DATASET", help="folder: nnU-Net's, or CTs with .seg.nrrd files")
+    prepare.add_argument("store", type=Path, metavar="STORE", help="folder to make or to go on with")
+    labels_help = "what a label or segment of the data set is: kidney, tumor or background"
+    prepare.add_argument("--labels", nargs="+", default=[], metavar="NAME=STRUCTURE", help=labels_help)
+    go_on = "stopped; the same command goes on with the next patient."
+    prepare.set_defaults(run=_prepare, when_cancelled=go_on)
 
     train = commands.add_parser("train", help="train the three networks, or go on training")
     train.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see the README")
@@ -93,10 +122,18 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="ID|FILE", help="shipped model or model file (default: the first shipped)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--batch-size", type=_positive, metavar="N", help="slices at once; fewer need less memory")
+    _add_output_options(parser)
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     mesh_help = "models as stl, ply, obj or glb; may be given again for more (default: stl)"
     parser.add_argument("--mesh", action="append", metavar="FORMAT", help=mesh_help)
     parser.add_argument("--progress", choices=("bar", "json"), default="bar", help="json: one line an event on stdout")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+
+
+def _segment_values() -> str:
+    return ", ".join(f"{segment.value} {segment.display_name.lower()}" for segment in SEGMENTS)
 
 
 def _positive(text: str) -> int:
@@ -112,36 +149,46 @@ def _segment(options: argparse.Namespace) -> None:
 
 def _demo(options: argparse.Namespace) -> None:
     from .demo import REFERENCE, RESULT, make_demo_child
-    from .evaluation.metrics import compare_label_maps
+    from .evaluation.patients import dice_by_structure
     from .export.patient_folder import LABELMAP, PREVIEW, check_mesh_formats
 
     check_mesh_formats(options.mesh or ())
     folder, result = options.output, options.output / RESULT
     ct = make_demo_child(folder, options.age, options.seed, options.overwrite)
     print(f"Generated a child of {options.age:g} years: {ct}", file=sys.stderr)
+    if options.ct_only:
+        return
     _run_case(options, ct, result)
-    for name, scores in compare_label_maps(folder / REFERENCE, result / LABELMAP).items():
-        print(f"{name}: Dice {scores['dice']:.3f} against the generated truth", file=sys.stderr)
+    for name, dice in dice_by_structure(folder / REFERENCE, result / LABELMAP).items():
+        print(f"{name}: Dice {dice:.3f} against the generated truth", file=sys.stderr)
     print(f"Look at {result / PREVIEW}.", file=sys.stderr)
+
+
+def _revise(options: argparse.Namespace) -> None:
+    from .case import revise_case
+
+    _run(options, options.output, revise_case, options.input, options.corrected, options.report, options.output)
 
 
 def _run_case(options: argparse.Namespace, source: Path, output: Path) -> None:
     from .case import segment_case
 
-    report, finish = _json_progress() if options.progress == "json" else _bar_progress()
     log = None if options.progress == "json" else print
-    given = {"batch_size": options.batch_size, "mesh_formats": options.mesh, "log": log}
+    given = {"batch_size": options.batch_size, "log": log}
+    _run(options, output, segment_case, source, output, options.model, options.device, **_without_none(given))
+
+
+def _without_none(values: dict) -> dict:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _run(options: argparse.Namespace, output: Path, way: Callable, *arguments, **given) -> None:
+    """Walk one of the ways of ``case`` with progress, and say what came out."""
+    report, finish = _json_progress() if options.progress == "json" else _bar_progress()
+    given |= _without_none({"mesh_formats": options.mesh})
     started = time.monotonic()
     try:
-        result = segment_case(
-            source,
-            output,
-            options.model,
-            options.device,
-            overwrite=options.overwrite,
-            progress=report,
-            **{name: value for name, value in given.items() if value is not None},
-        )
+        result = way(*arguments, overwrite=options.overwrite, progress=report, **given)
     finally:
         finish()
     for row in result.measurements.segments:
@@ -195,11 +242,47 @@ def _models(options: argparse.Namespace) -> None:
             print(f"  {name}: " + ", ".join(f"{key} {value:g}" for key, value in scores.items()))
 
 
-def _evaluate(options: argparse.Namespace) -> None:
-    from .evaluation.metrics import compare_label_maps
+def _measure(options: argparse.Namespace) -> None:
+    from .case import measure_files
 
-    for name, scores in compare_label_maps(options.reference, options.prediction).items():
-        print(f"{name:8} " + "  ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+    print(json.dumps(measure_files(options.input, options.labels).to_dict()))
+
+
+def _devices(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from .devices import list_devices
+
+    for device in list_devices():
+        print(json.dumps({**asdict(device), "text": device.text}) if options.json else f"{device.id:5} {device.text}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from .evaluation.patients import evaluate
+    from .evaluation.tables import check_csv, text_report, write_csv
+
+    if options.csv:
+        check_csv(options.csv)
+    paths = [options.prediction, options.compare] if options.compare else [options.prediction]
+    found = {str(path): evaluate(options.reference, path, _tell) for path in paths}
+    for sentence in dict.fromkeys(sentence for evaluation in found.values() for sentence in evaluation.left_out):
+        print(f"Left out: {sentence}", file=sys.stderr)
+    if options.csv:
+        write_csv(options.csv, found)
+    print(text_report(*found.values()))
+
+
+def _tell(text: str) -> None:
+    print(f"{text} …", file=sys.stderr, flush=True)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from .training.datasets import prepare_dataset
+
+    prepared = prepare_dataset(options.dataset, options.store, options.labels, _tell)
+    print(prepared.text())
+    if not prepared.stored:
+        raise InputError(f"No patient of {options.dataset} could be stored: correct what is said above.")
 
 
 def _train(options: argparse.Namespace) -> None:

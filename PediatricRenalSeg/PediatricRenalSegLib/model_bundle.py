@@ -1,20 +1,27 @@
 """Models: one TorchScript file each, with its metadata inside, and the catalogue of those that are shipped.
 
+Torch is imported when a model is loaded, not before: Slicer shows what a model is before PyTorch is installed.
+
 The metadata lie in torch's extra files under ``metadata.json``, the place where MONAI puts them too. A
 TorchScript file is code: a shipped one is used only if its SHA-256 is the catalogue's, any other only if the
 user named it.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
+import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from .preprocessing import CANVAS, PIXEL_MM, Normalization
 from .structures import STRUCTURES
 from .volume import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 MODELS_FOLDER = Path(__file__).resolve().parent.parent / "Resources" / "Models"
 CATALOGUE = "catalogue.json"
@@ -54,7 +61,7 @@ class ModelMetadata:
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> "ModelMetadata":
+    def from_json(cls, text: str) -> ModelMetadata:
         """Raises ``InputError`` for an unknown format, missing values or labels that the table lacks."""
         try:
             values = json.loads(text)
@@ -127,8 +134,27 @@ def load_model(name: str | None, device: torch.device) -> ModelBundle:
     return ModelBundle(network, metadata, sha256)
 
 
+def read_metadata(path: Path) -> ModelMetadata:
+    """What a model file says about itself, without torch: it is a zip archive with the extra files in ``extra``.
+
+    Raises ``InputError`` when the file is no model of this program.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(f"/extra/{METADATA}"))
+            return ModelMetadata.from_json(archive.read(name).decode())
+    except (OSError, zipfile.BadZipFile, UnicodeDecodeError):
+        raise InputError(f"{path.name} is not a TorchScript model or is damaged; choose another file.") from None
+    except StopIteration:
+        raise InputError(
+            f"{path.name} holds no {METADATA}; export the model with `pediatric-renal-seg export`."
+        ) from None
+
+
 def save_torchscript(network: torch.nn.Module, metadata: ModelMetadata, reference_mask: bytes, path: Path) -> None:
     """Script a network and write it with its metadata and the reference subject's mask (``.npy`` bytes)."""
+    import torch
+
     scripted = torch.jit.script(network.eval().cpu())
     torch.jit.save(scripted, path, _extra_files={METADATA: metadata.to_json(), REFERENCE_MASK: reference_mask})
 
@@ -140,6 +166,8 @@ def file_sha256(path: Path) -> str:
 
 def _load_torchscript(path: Path, device: torch.device) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
     """The one place that knows the file format."""
+    import torch
+
     extra = {METADATA: ""}
     try:
         network = torch.jit.load(str(path), map_location=device, _extra_files=extra)

@@ -233,11 +233,37 @@ def test_evaluate(tmp_path):
     paths = [
         write_labels(tmp_path / name, labels) for name, labels in (("a.nii.gz", child.labels), ("b.nii.gz", shifted))
     ]
-    result = run("evaluate", *paths)
+    result = run("evaluate", *paths, "--compare", paths[0], "--csv", tmp_path / "scores.csv")
     assert result.returncode == DONE, result.stderr
-    for line, label in zip(result.stdout.splitlines(), (1, 2), strict=True):
+    scores, _, comparison = result.stdout.split("\n\n")
+    for line, label in zip(scores.splitlines()[1:], (1, 2), strict=True):
         one, other = child.labels == label, shifted == label
-        assert f"dice {2 * (one & other).sum() / (one.sum() + other.sum()):.3f}" in line
+        assert line.split()[1] == f"{2 * (one & other).sum() / (one.sum() + other.sum()):.3f}"
+    assert comparison.startswith("second minus first")
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 2 * 2
+
+
+def test_prepare(tmp_path):
+    child = abdomen()
+    (tmp_path / "ct").mkdir()
+    child.write(tmp_path / "ct" / "Anna.nrrd")
+    assert_refused(run("prepare", tmp_path / "ct", tmp_path / "store"), "is no data set")
+    folders = [tmp_path / "nnunet" / name for name in ("imagesTr", "labelsTr")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "kidney": 1, "mass": 2}}
+    (tmp_path / "nnunet" / "dataset.json").write_text(json.dumps(description))
+    child.write(folders[0] / "Anna_0000.nii.gz")
+    empty = write_labels(folders[1] / "Anna.nii.gz", 0 * child.labels, child.spacing)
+    call = "prepare", tmp_path / "nnunet", tmp_path / "store"
+    result = run(*call)
+    assert result.returncode == WRONG_INPUT and "left out: Anna: No voxel is labeled" in result.stdout
+    assert "No patient of" in result.stderr
+    write_labels(empty, child.labels, child.spacing)
+    result = run(*call, "--labels", "mass=tumor")
+    assert result.returncode == DONE, result.stderr
+    assert "In the store: 1 for training, 0 for validation" in result.stdout
+    assert (tmp_path / "store" / "Anna.npz").is_file()
 
 
 def test_evaluate_on_different_grids_is_one_line(tmp_path):
@@ -246,8 +272,10 @@ def test_evaluate_on_different_grids_is_one_line(tmp_path):
     assert_refused(result, "different grids")
 
 
-def write_labels(path: Path, labels: np.ndarray) -> Path:
-    sitk.WriteImage(sitk.GetImageFromArray(labels), str(path))
+def write_labels(path: Path, labels: np.ndarray, spacing=(1.0, 1.0, 1.0)) -> Path:
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing(spacing[::-1])
+    sitk.WriteImage(image, str(path))
     return path
 
 

@@ -5,10 +5,28 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..checks import CheckWarning
 from ..measurements import Measurements
+from ..postprocessing import PART_REMOVED, SIDE_UNCERTAIN, SPLIT_AT_MIDLINE
 from ..structures import SEGMENTS
+from ..volume import InputError
 
 NOTICE = "For research use only. Not a medical device: not for diagnosis or treatment without review by a physician."
+
+DOUBTS = {SPLIT_AT_MIDLINE, SIDE_UNCERTAIN, PART_REMOVED}
+"""Codes of the warnings that come from the run and not from measuring the segments."""
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person did with a result."""
+
+    edited: bool
+    """Whether segments are no longer those of the model."""
+    checked: tuple[str, ...] = ()
+    """Ids of the segments that were marked as checked."""
+    seconds: float = 0.0
+    """Time the result was on the screen for review."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,12 @@ class RunRecord:
     """What the user chose; JSON values only."""
     notes: tuple[str, ...] = ()
     """What the stages changed or assumed and nobody needs to check, such as removed specks."""
+    doubts: tuple[CheckWarning, ...] = ()
+    """What the stages were not sure of: warnings that cannot be found in the segments afterwards."""
+    slices_to_check: tuple[dict[str, Any], ...] = ()
+    """``SliceToCheck`` as dictionaries, from the lowest slice to the highest."""
+    review: Review | None = None
+    """``None`` for a result as the model gave it."""
 
 
 def write_report(path: Path, measurements: Measurements, run: RunRecord, files: dict[str, str]) -> None:
@@ -38,13 +62,41 @@ def write_report(path: Path, measurements: Measurements, run: RunRecord, files: 
         "input": run.input,
         "structures": [_structure(segment) for segment in SEGMENTS],
         "measurements": _measured(measurements),
-        "warnings": [asdict(warning) for warning in measurements.warnings],
+        "warnings": [asdict(warning) for warning in (*run.doubts, *measurements.warnings)],
         "notes": list(run.notes),
+        "slices_to_check": list(run.slices_to_check),
+        "review": asdict(run.review) if run.review else None,
         "timing_seconds": run.timing_seconds,
         "parameters": run.parameters,
         "files": files,
     }
     path.write_text(json.dumps(_rounded(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_run(path: Path) -> RunRecord:
+    """How the result of a report came about. Raises ``InputError`` when the file is no report of this program."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return RunRecord(
+            version=report["version"],
+            model_id=report["model"]["id"],
+            model_sha256=report["model"]["sha256"],
+            input=report["input"],
+            timing_seconds=report["timing_seconds"],
+            parameters=report["parameters"],
+            notes=tuple(report["notes"]),
+            doubts=tuple(CheckWarning(**w) for w in report["warnings"] if w["code"] in DOUBTS),
+            slices_to_check=tuple(report["slices_to_check"]),
+            review=_review(report["review"]),
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}): name the report.json of a result.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} is not a report of this program: name the report.json of a result.") from None
+
+
+def _review(values: dict[str, Any] | None) -> Review | None:
+    return Review(**{**values, "checked": tuple(values["checked"])}) if values else None
 
 
 def _structure(segment) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Where the network can run: names and free memory."""
+
+import ctypes
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .inference import choose_device
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device that is present."""
+
+    id: str
+    """As for ``choose_device``."""
+    name: str
+    free_bytes: int | None
+    """Memory that is free now; ``None`` where the system does not tell."""
+
+    @property
+    def text(self) -> str:
+        free = f", {self.free_bytes / 2**30:.0f} GB of memory free" if self.free_bytes is not None else ""
+        return f"{self.name}{free}"
+
+
+def list_devices() -> list[Device]:
+    """The devices that are present; the first is the one that ``auto`` takes, the last the processor."""
+    processor = Device("cpu", _processor_name(), _free_memory())
+    automatic = choose_device("auto").type
+    if automatic == "cuda":
+        return [Device("cuda", torch.cuda.get_device_name(), torch.cuda.mem_get_info()[0]), processor]
+    if automatic == "mps":
+        return [Device("mps", f"Apple GPU of {processor.name}", torch.mps.recommended_max_memory()), processor]
+    return [processor]
+
+
+def _processor_name() -> str:
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        return names[0] if names else platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _free_memory() -> int | None:
+    """Bytes of main memory that can be had without swapping; macOS does not tell in one call."""
+    if sys.platform == "linux":
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) * 1024
+    if sys.platform == "win32":
+        status = _MemoryStatus(dwLength=ctypes.sizeof(_MemoryStatus))
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return status.ullAvailPhys
+    return None
+
+
+class _MemoryStatus(ctypes.Structure):
+    """MEMORYSTATUSEX of the Windows API (sysinfoapi.h)."""
+
+    _fields_ = [("dwLength", ctypes.c_uint32), ("dwMemoryLoad", ctypes.c_uint32)] + [
+        (name, ctypes.c_uint64)
+        for name in (
+            "ullTotalPhys",
+            "ullAvailPhys",
+            "ullTotalPageFile",
+            "ullAvailPageFile",
+            "ullTotalVirtual",
+            "ullAvailVirtual",
+            "ullAvailExtendedVirtual",
+        )
+    ]

@@ -1,0 +1,110 @@
+"""What is done in worker processes: segment, export, measure, list devices, generate a child."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+import slicer
+from slicer.i18n import tr as _
+
+from .. import mrml
+from ..volume import InputError, LabelVolume
+from . import results
+from .task import Task
+from .worker import WorkerError
+
+CT, LABELS, REPORT, RESULT = "ct.nrrd", "labels.nrrd", "report.json", "result"
+SAMPLE_AGE, SAMPLE_SEED = 3, 1
+
+Done = Callable[[Exception | None], None]
+Progress = Callable[[dict], None]
+
+
+def segment(volume, model: str, device: str, take: Callable, progress: Progress, done: Done) -> Task:
+    """Segment a CT node. ``take`` gets the label volume and the report of the run."""
+    mrml.check_ct_node(volume)
+    name = volume.GetName()
+
+    def prepare(folder: Path) -> list[str]:
+        _write(folder / CT, mrml.ct_image(volume))
+        chosen = ["--model", model] if model else []
+        output = ["--output", str(folder / RESULT), "--progress", "json"]
+        return ["segment", str(folder / CT), *output, "--device", device, *chosen]
+
+    def finish(folder: Path, _output: str) -> None:
+        if volume.GetScene() is None:
+            raise InputError(_('"{name}" was removed while it was segmented: nothing was kept.').format(name=name))
+        report = json.loads((folder / RESULT / REPORT).read_text(encoding="utf-8"))
+        take(LabelVolume(sitk.ReadImage(str(folder / RESULT / "segmentation.seg.nrrd"))), report)
+
+    return Task(prepare, finish, progress, lambda error: done(_with_name_of_ct(error, name)))
+
+
+def export(node, output: Path, formats: Sequence[str], overwrite: bool, progress: Progress, done: Done) -> Task:
+    """Write the patient folder of the segments as they are now."""
+    volume = results.ct_of(node)
+    if results.report(node) is None:
+        raise InputError(_('"{name}" was not made by this module: segment its CT first.').format(name=node.GetName()))
+    if volume is None:
+        raise InputError(_('The CT of "{name}" is not in the scene: load it first.').format(name=node.GetName()))
+    mrml.check_ct_node(volume)
+
+    def prepare(folder: Path) -> list[str]:
+        _write(folder / CT, mrml.ct_image(volume))
+        _write(folder / LABELS, mrml.labels_of(node, volume).image)
+        report = json.dumps(results.reviewed_report(node, volume))
+        (folder / REPORT).write_text(report, encoding="utf-8")
+        inputs = [str(folder / name) for name in (CT, LABELS, REPORT)]
+        meshes = [option for name in formats for option in ("--mesh", name)]
+        again = ["--overwrite"] if overwrite else []
+        return ["revise", *inputs, "--output", str(output), "--progress", "json", *meshes, *again]
+
+    return Task(prepare, lambda *_: None, progress, lambda error: done(_with_name_of_ct(error, volume.GetName())))
+
+
+def measure(node, take: Callable[[dict], None], done: Done) -> Task:
+    """Measure the segments as they are now; ``take`` gets ``Measurements`` as a dictionary."""
+    volume = results.ct_of(node)
+
+    def prepare(folder: Path) -> list[str]:
+        box = mrml.segments_box(node, volume)
+        _write(folder / CT, mrml.ct_image(volume, box))
+        _write(folder / LABELS, mrml.labels_of(node, volume, box).image)
+        return ["measure", str(folder / CT), str(folder / LABELS)]
+
+    return Task(prepare, lambda _, output: take(json.loads(output)), done=done)
+
+
+def list_devices(take: Callable[[list[dict]], None], done: Done) -> Task:
+    """``take`` gets the devices that PyTorch finds, the automatic choice first. PyTorch stays out of this process."""
+
+    def finish(_: Path, output: str) -> None:
+        take([json.loads(line) for line in output.splitlines()])
+
+    return Task(lambda _: ["devices", "--json"], finish, done=done)
+
+
+def generate_child(take: Callable, done: Done) -> Task:
+    """``take`` gets the node of a generated child's CT, which has no file."""
+
+    def finish(folder: Path, _output: str) -> None:
+        image = sitk.ReadImage(str(folder / RESULT / "ct.nii.gz"))
+        take(mrml.add_ct_node(slicer.mrmlScene, image, "GeneratedChild"))
+
+    def prepare(folder: Path) -> list[str]:
+        child = ["--age", str(SAMPLE_AGE), "--seed", str(SAMPLE_SEED)]
+        return ["demo", "--ct-only", *child, "--output", str(folder / RESULT)]
+
+    return Task(prepare, finish, done=done)
+
+
+def _write(path: Path, image: sitk.Image) -> None:
+    sitk.WriteImage(image, str(path), useCompression=False)
+
+
+def _with_name_of_ct(error: Exception | None, name: str) -> Exception | None:
+    """The worker knows the CT as a file of ours; the user knows it by its name in the scene."""
+    if not isinstance(error, WorkerError):
+        return error
+    return WorkerError(str(error).replace(CT, name), error.details)

@@ -1,0 +1,36 @@
+"""The models in words for the window. Nothing here needs PyTorch."""
+
+from html import escape
+from pathlib import Path
+
+from slicer.i18n import tr as _
+
+from ..model_bundle import ModelMetadata, catalogue, read_metadata
+
+
+def shipped_models() -> list[tuple[str, ModelMetadata]]:
+    """Id and description of every model of the catalogue; the first is the default."""
+    return [(entry.id, read_metadata(entry.path)) for entry in catalogue()]
+
+
+def describe(name: str) -> str:
+    """Rich text on a model: an id of the catalogue, empty for the default, or a file.
+
+    Raises ``InputError`` when the file is no model.
+    """
+    shipped = {entry.id: entry.path for entry in catalogue()}
+    path = shipped.get(name or next(iter(shipped)), Path(name))
+    metadata = read_metadata(path)
+    rows = [
+        (_("Version"), metadata.version),
+        (_("License"), f"{metadata.license}. {metadata.license_notice}"),
+        (_("Trained on"), metadata.training_domain),
+        (_("Limits"), metadata.limits),
+        (_("Scores"), _("Dice: 1 is a perfect match with an expert's outline or the generated truth, 0 is none.")),
+        *((data, _scores(scores)) for data, scores in metadata.scores.items()),
+    ]
+    return "".join(f"<p style='margin:3px 0'><b>{escape(title)}:</b> {escape(text)}</p>" for title, text in rows)
+
+
+def _scores(scores: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in scores.items())

@@ -1,0 +1,273 @@
+"""The part of the window in which a result is looked at: table, slices to check, Segment Editor, time."""
+
+import time
+from html import escape
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from .. import mrml
+from ..structures import SEGMENTS
+from ..volume import InputError
+from . import results
+from .task import Task
+
+EDIT_PAUSE_MS = 500
+"""The table waits so long after the last edit: a brush stroke is many edits."""
+
+NAME, VOLUME, DIAMETER = range(3)
+ROW_PIXELS, SWATCH_PIXELS = 26, 12
+
+EDITOR_TAG = "PediatricRenalSeg"
+"""Of the Segment Editor's parameter node: the embedded editor does not disturb the one of the Segment Editor module."""
+
+EDITS = (
+    slicer.vtkSegmentation.SourceRepresentationModified,
+    slicer.vtkSegmentation.SegmentAdded,
+    slicer.vtkSegmentation.SegmentRemoved,
+    slicer.vtkSegmentation.SegmentModified,
+)
+
+
+class ReviewPanel(VTKObservationMixin):
+    """Fills the widgets of the section Review and keeps them up to date.
+
+    ui: the widgets by name. measure: starts the task that measures the segments of a node.
+    """
+
+    def __init__(self, ui, measure):
+        VTKObservationMixin.__init__(self)
+        self.ui = ui
+        self.node = None
+        self._measure = measure
+        self._task: Task | None = None
+        self._editor = None
+        self._slice = -1
+        self._on_screen = False
+        self._shown_since: float | None = None
+        self._pause = qt.QTimer()
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(EDIT_PAUSE_MS)
+        self._pause.connect("timeout()", self._start_measuring)
+        self._set_up_table()
+        ui.previousSliceButton.connect("clicked()", lambda: self._go_to_slice(self._slice - 1))
+        ui.nextSliceButton.connect("clicked()", lambda: self._go_to_slice(self._slice + 1))
+        for button in (ui.previousSliceButton, ui.nextSliceButton):
+            button.toolTip = _(
+                "Goes to the slices where the network was least sure, or where a slice alone looks different from "
+                "what it is together with its neighbors. A slice counts with the area that may be wrong: the sum of "
+                "the probabilities that the chosen structure is wrong, and the pixels on which neighbors disagree. "
+                "The rest of the slices has to be looked at as well."
+            )
+        ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_editor_collapsed)
+        self._show()
+
+    def set_node(self, node) -> None:
+        """Show another segmentation, or none."""
+        if node is self.node:
+            return
+        self._put_away()
+        self.removeObservers()
+        self.node = node
+        if node is not None:
+            for edit in EDITS:
+                self.addObserver(node, edit, self._on_edited)
+        self._show()
+        self._start_clock()
+        self._update_editor()
+
+    def refresh(self) -> None:
+        """The shown segmentation holds a new result."""
+        self._show()
+        self._start_clock()
+
+    def _show(self) -> None:
+        """Everything but the editor, from the beginning."""
+        self._slice = -1
+        self._update_rows()
+        self._update_slices()
+        self._start_measuring()
+
+    def enter(self) -> None:
+        """The module is on the screen: the time of review runs."""
+        self._on_screen = True
+        self._start_clock()
+        if self._editor is not None:
+            self._editor.setupViewObservations()
+
+    def leave(self) -> None:
+        """The module goes from the screen."""
+        self._on_screen = False
+        self._put_away()
+
+    def _put_away(self) -> None:
+        """The result goes from the screen."""
+        self.note_time()
+        self._shown_since = None
+        if self._editor is not None:
+            self._editor.setActiveEffect(None)
+            self._editor.removeViewObservations()
+
+    def _start_clock(self) -> None:
+        is_reviewed = self._on_screen and results.report(self.node) is not None
+        self._shown_since = time.monotonic() if is_reviewed else None
+
+    def note_time(self) -> None:
+        """Add the time since the last note to the node."""
+        if self._shown_since is not None and self.node is not None:
+            results.add_review_seconds(self.node, time.monotonic() - self._shown_since)
+            self._shown_since = time.monotonic()
+
+    def clean_up(self) -> None:
+        self.leave()
+        self.removeObservers()
+        self._pause.stop()
+        self._stop_measuring()
+
+    # Table
+
+    def _set_up_table(self) -> None:
+        table = self.ui.reviewTable
+        table.setColumnCount(3)
+        table.setHorizontalHeaderLabels([_("Structure (✓ checked)"), _("Volume"), _("Longest diameter")])
+        table.setRowCount(len(SEGMENTS))
+        table.verticalHeader().setVisible(False)
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.setSelectionMode(qt.QAbstractItemView.NoSelection)
+        table.setFocusPolicy(qt.Qt.NoFocus)
+        for row, segment in enumerate(SEGMENTS):
+            name = qt.QTableWidgetItem(segment.display_name)
+            name.setIcon(_swatch(segment.color))
+            table.setItem(row, NAME, name)
+            for column in (VOLUME, DIAMETER):
+                item = qt.QTableWidgetItem("")
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                table.setItem(row, column, item)
+        table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+        table.horizontalHeader().setFixedHeight(ROW_PIXELS)
+        table.setFixedHeight((len(SEGMENTS) + 1) * ROW_PIXELS + 2 * table.frameWidth)
+        table.connect("itemChanged(QTableWidgetItem*)", self._on_item_changed)
+
+    def _update_rows(self) -> None:
+        """Check marks; the numbers follow when they are measured."""
+        marked = results.checked(self.node) if self.node is not None else set()
+        table = self.ui.reviewTable
+        blocked = table.blockSignals(True)
+        for row, segment in enumerate(SEGMENTS):
+            is_marked = segment.id in marked
+            table.item(row, NAME).setCheckState(qt.Qt.Checked if is_marked else qt.Qt.Unchecked)
+        table.blockSignals(blocked)
+        table.enabled = self.node is not None
+
+    def _on_item_changed(self, item) -> None:
+        if self.node is not None and item.column() == NAME:
+            results.set_checked(self.node, SEGMENTS[item.row()].id, item.checkState() == qt.Qt.Checked)
+
+    def _on_edited(self, caller=None, event=None) -> None:
+        self._pause.start()
+
+    def _start_measuring(self) -> None:
+        self._stop_measuring()
+        if self.node is None or results.ct_of(self.node) is None:
+            self._show_numbers({}, [])
+            return
+        try:
+            self._task = self._measure(self.node, self._on_measured, self._on_measured_or_not)
+        except InputError as error:
+            self._show_numbers({}, [str(error)])
+
+    def _stop_measuring(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._task = None
+
+    def _on_measured_or_not(self, error: Exception | None) -> None:
+        if error is not None:
+            self._show_numbers({}, [str(error)])
+
+    def _on_measured(self, values: dict) -> None:
+        doubts = [warning["text"] for warning in results.doubts(self.node)]
+        warnings = doubts + [warning["text"] for warning in values["warnings"]]
+        self._show_numbers({row["segment_id"]: row for row in values["segments"]}, warnings)
+
+    def _show_numbers(self, measured: dict[str, dict], warnings: list[str]) -> None:
+        table = self.ui.reviewTable
+        blocked = table.blockSignals(True)
+        for row, segment in enumerate(SEGMENTS):
+            values = measured.get(segment.id)
+            table.item(row, VOLUME).setText(f"{values['volume_ml']:.1f} ml" if values else "–")
+            table.item(row, DIAMETER).setText(f"{values['longest_diameter_mm']:.0f} mm" if values else "–")
+        table.blockSignals(blocked)
+        rows = "".join(f"<tr><td>⚠&nbsp;</td><td>{escape(text)}</td></tr>" for text in warnings)
+        self.ui.warningsLabel.text = f"<table>{rows}</table>"
+        self.ui.warningsLabel.visible = bool(warnings)
+
+    # Slices to check
+
+    def _slices(self) -> list[dict]:
+        report = results.report(self.node)
+        return report["slices_to_check"] if report else []
+
+    def _go_to_slice(self, index: int) -> None:
+        self._slice = index
+        place = mrml.ras(self._slices()[index]["position_mm"])
+        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+        self._update_slices()
+
+    def _update_slices(self) -> None:
+        slices = self._slices()
+        self.ui.previousSliceButton.enabled = self._slice > 0
+        self.ui.nextSliceButton.enabled = self._slice < len(slices) - 1
+        if self._slice >= 0:
+            text = _("Slice {number} of {count}: {area:.1f} cm² in doubt").format(
+                number=self._slice + 1, count=len(slices), area=slices[self._slice]["doubt_cm2"]
+            )
+        elif slices:
+            text = _("{count} slices to check").format(count=len(slices))
+        else:
+            text = _("No slice stands out")
+        self.ui.sliceLabel.text = text if self.node is not None else ""
+
+    # Segment Editor
+
+    def _on_editor_collapsed(self, collapsed: bool) -> None:
+        if collapsed and self._editor is not None:
+            self._editor.setActiveEffect(None)
+        elif not collapsed:
+            self._update_editor()
+
+    def _update_editor(self) -> None:
+        """The embedded editor is made when it is first wanted: its effects take a moment to set up."""
+        if self._editor is None:
+            if self.ui.editorCollapsibleButton.collapsed:
+                return
+            self._editor = slicer.qMRMLSegmentEditorWidget()
+            self._editor.setMaximumNumberOfUndoStates(10)
+            self._editor.setSwitchToSegmentationsButtonVisible(False)
+            self._editor.setSegmentationNodeSelectorVisible(False)
+            self._editor.setSourceVolumeNodeSelectorVisible(False)
+            self.ui.editorCollapsibleButton.layout().addWidget(self._editor)
+        self._editor.setMRMLScene(slicer.mrmlScene)
+        self._editor.setMRMLSegmentEditorNode(_editor_node())
+        self._editor.setSegmentationNode(self.node)
+        self._editor.setSourceVolumeNode(results.ct_of(self.node))
+
+
+def _editor_node():
+    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
+        node.SetSingletonTag(EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    return node
+
+
+def _swatch(color: tuple[int, int, int]):
+    pixmap = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
+    pixmap.fill(qt.QColor(*color))
+    return qt.QIcon(pixmap)
