@@ -5,7 +5,9 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from PediatricRenalSegLib.training import composites, real_data
+from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.synthetic import training_scan
+from PediatricRenalSegLib.training import composites, generated_shapes, real_data
 from PediatricRenalSegLib.training.real_data import KIDNEY_LABEL, TUMOR_LABEL, KidneyShape, Tissue
 from PediatricRenalSegLib.volume import AIR_HU, InputError
 
@@ -171,6 +173,20 @@ def test_load_shapes_separates_the_sides(tmp_path):
     assert sorted(shape.is_left for shape in shapes) == [False, True]
     for shape in shapes:
         assert set(np.unique(shape.labels)) == {0, 1, 2, 3}
+
+
+def test_shapes_of_generated_patients_read_as_those_of_others(tmp_path):
+    scan = training_scan(generated_shapes.AGE_YEARS, generated_shapes.FIRST_SEED, slices=40, matrix=96)
+    sitk.WriteImage(generated_shapes.shape_labels(scan), str(tmp_path / "case_00000.nii.gz"))
+    shapes = real_data.load_shapes(tmp_path)
+    assert sorted(shape.is_left for shape in shapes) == [False, True]
+    for shape in shapes:
+        name = "kidney_left" if shape.is_left else "kidney_right"
+        value = next(segment.value for segment in SEGMENTS if segment.id == name)
+        assert shape.spacing == pytest.approx(scan.spacing)
+        assert (shape.labels == KIDNEY_LABEL).sum() == pytest.approx((scan.labels == value).sum(), rel=0.02)
+    tumor = sum(int((shape.labels == TUMOR_LABEL).sum()) for shape in shapes)
+    assert tumor == pytest.approx((scan.labels == 3).sum(), rel=0.02)
 
 
 # ---------------------------------------------------------------- the growth field
