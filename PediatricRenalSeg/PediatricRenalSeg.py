@@ -8,11 +8,9 @@ import enum
 import html
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import ctk
 import numpy as np
 import slicer
 import vtk
@@ -29,14 +27,15 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from PediatricRenalSegLib import mrml
-from PediatricRenalSegLib.slicer_module import install, jobs, progress, results
+from PediatricRenalSegLib.slicer_module import install, jobs, results
+from PediatricRenalSegLib.slicer_module.export_panel import ExportPanel
 from PediatricRenalSegLib.slicer_module.review_panel import ReviewPanel
+from PediatricRenalSegLib.slicer_module.status_panel import StatusPanel
 from PediatricRenalSegLib.slicer_module.task import Task
 from PediatricRenalSegLib.volume import InputError
 
-EXPORT_FOLDER_SETTING = "PediatricRenalSeg/ExportFolder"
-LOCAL_MODEL = "file"
-"""Entry of the list of models after those of the catalogue."""
+VOLUME_CLASS = "vtkMRMLScalarVolumeNode"
+GENERATING = _("Generating a child; this takes about a minute…")
 
 
 class PediatricRenalSeg(ScriptedLoadableModule):
@@ -73,8 +72,23 @@ def registerSampleData() -> None:
         fileNames="GeneratedChild.nii.gz",
         nodeNames="GeneratedChild",
         thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "PediatricRenalSeg.png"),
-        customDownloader=lambda source: PediatricRenalSegLogic().loadSampleChild(waitForCompletion=False),
+        customDownloader=loadSampleChild,
     )
+
+
+def loadSampleChild(source) -> None:
+    """What the Sample Data module calls; the CT comes into the scene when it is generated."""
+
+    def tell(child: vtkMRMLScalarVolumeNode | None, error: Exception | None) -> None:
+        slicer.util.showStatusMessage("")
+        if error is not None:
+            slicer.util.errorDisplay(str(error))
+
+    try:
+        PediatricRenalSegLogic().loadSampleChild(waitForCompletion=False, onDone=tell)
+        slicer.util.showStatusMessage(GENERATING)
+    except (install.NotInstalled, OSError) as error:
+        tell(None, error)
 
 
 class Device(enum.Enum):
@@ -101,7 +115,7 @@ class PediatricRenalSegParameterNode:
 
     inputVolume: the CT.
     outputSegmentation: the result that is reviewed.
-    model: id of the catalogue, empty for the first of it, or ``LOCAL_MODEL`` for ``modelFile``.
+    model: id of the catalogue, empty for the first of it, or ``file`` for ``modelFile``.
     modelFile: path of a model file of the user's own.
     device: where the network runs.
     smoothSurfaces: whether the 3D view shows smooth surfaces or the steps of the voxels.
@@ -123,23 +137,24 @@ class PediatricRenalSegParameterNode:
 
 
 class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The window."""
+    """The window: input, device and Segment; the sections Model, Review and Export are panels of the library."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic: PediatricRenalSegLogic | None = None
-        self.review: ReviewPanel | None = None
         self._parameterNode: PediatricRenalSegParameterNode | None = None
         self._parameterNodeGuiTag = None
         self._smoothSurfaces: bool | None = None
         self._devices: list[dict] = []
+        self._deviceTask: Task | None = None
 
     # Life of the window
 
     def setup(self) -> None:
         """Called when the user opens the module for the first time."""
-        from PediatricRenalSegLib.slicer_module import models
+        # scipy comes with it, which Slicer's start shall not wait for
+        from PediatricRenalSegLib.slicer_module.model_panel import ModelPanel
 
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/PediatricRenalSeg.ui"))
@@ -147,16 +162,11 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = PediatricRenalSegLogic()
+        self.status = StatusPanel(self.ui.progressBar, self.ui.statusLabel, self.ui.logTextEdit)
+        self.model = ModelPanel(self.ui)
         self.review = ReviewPanel(self.ui, self.logic.measure)
-        self.ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Files
-        self.ui.modelPathLineEdit.nameFilters = [_("Model files (*.pt)")]
-        self.ui.exportFolderLineEdit.filters = ctk.ctkPathLineEdit.Dirs
-        self.ui.exportFolderLineEdit.currentPath = slicer.app.settings().value(EXPORT_FOLDER_SETTING, "")
-        for name, metadata in models.shipped_models():
-            self.ui.modelComboBox.addItem(f"{name} ({metadata.version})", name)
-        self.ui.modelComboBox.addItem(_("Use a local file…"), LOCAL_MODEL)
+        self.export = ExportPanel(self.ui, self.logic, self.review, self._update)
         self._connect()
-        self._showIdle("")
         self.initializeParameterNode()
 
     def _connect(self) -> None:
@@ -166,15 +176,13 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.StartSaveEvent, lambda caller, event: self.review.note_time())
         self.ui.inputHintLabel.connect("linkActivated(QString)", self.onHint)
-        self.ui.modelComboBox.connect("currentIndexChanged(int)", self.onModelChosen)
-        self.ui.modelPathLineEdit.connect("currentPathChanged(QString)", self.onModelFileChosen)
-        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
-        self.ui.exportButton.connect("clicked(bool)", self.onExportButton)
-        self.ui.exportFolderLineEdit.connect("currentPathChanged(QString)", self.onExportFolderChosen)
+        self.ui.segmentButton.connect("clicked()", self.onSegmentButton)
 
     def cleanup(self) -> None:
         """Called when the application closes and the window is destroyed."""
         self.logic.cancel()
+        if self._deviceTask is not None:
+            self._deviceTask.cancel()
         self.review.clean_up()
         self.logic.removeObservers()
         self.removeObservers()
@@ -183,8 +191,7 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Called each time the user opens this module."""
         self.initializeParameterNode()
         self.review.enter()
-        if not self._devices and not install.missing_packages():
-            self.logic.listDevices(self._onDevices)
+        self._askForDevices()
 
     def exit(self) -> None:
         """Called each time the user opens another module. A running segmentation goes on."""
@@ -201,7 +208,8 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
 
     def onSceneStartClose(self, caller=None, event=None) -> None:
         self.logic.cancel()
-        self._showIdle("")
+        self.status.idle()
+        self.export.reset()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None) -> None:
@@ -209,9 +217,10 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
             self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
+        """Bind the widgets to the scene's parameter node; without a choice the first CT there is is chosen."""
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            self._parameterNode.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            self._parameterNode.inputVolume = next(filter(_canBeCT, slicer.util.getNodesByClass(VOLUME_CLASS)), None)
 
     def setParameterNode(self, parameterNode) -> None:
         """Bind the widgets to a parameter node, or to none."""
@@ -226,103 +235,93 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         self._update()
 
     def _update(self, caller=None, event=None) -> None:
-        """Bring the window up to date with the parameters."""
+        """Bring the window up to date with the parameters and with what runs."""
         node = self._parameterNode
-        self.review.set_node(node.outputSegmentation if node else None)
-        if node is None:
-            return
-        self._updateModel()
-        self._updateSurfaces()
-        self._updateButtons()
+        self.model.show(node)
+        self.review.set_node(node.outputSegmentation if node else None, node.inputVolume if node else None)
+        self.export.show(node)
+        if node:
+            self._updateSurfaces()
+            self._updateSegmentButton()
 
-    def _updateButtons(self) -> None:
-        running = self.logic.running
-        problem = self._problem()
-        self.ui.segmentButton.text = _("Cancel") if running else _("Segment")
-        self.ui.segmentButton.enabled = running or not problem
-        self.ui.segmentButton.toolTip = (
-            _("Stop; the scene stays as it is.") if running else problem or _("Segment kidneys and tumor.")
+    def _updateSurfaces(self) -> None:
+        """Follow the check box for smooth surfaces."""
+        node = self._parameterNode
+        if self._smoothSurfaces != node.smoothSurfaces:
+            self._smoothSurfaces = node.smoothSurfaces
+            if node.outputSegmentation:
+                mrml.make_surfaces(node.outputSegmentation, node.smoothSurfaces)
+
+    def _updateSegmentButton(self) -> None:
+        button, problem = self.ui.segmentButton, self._problem()
+        isRunning = self.logic.running and not self.export.running
+        button.text = _("Cancel") if isRunning else _("Segment")
+        button.enabled = isRunning or not (self.logic.running or problem)
+        button.toolTip = (
+            _("Stop; the scene stays as it is.") if isRunning else problem or _("Segment kidneys and tumor.")
         )
-        result = self._parameterNode.outputSegmentation
-        for section in (self.ui.reviewCollapsibleButton, self.ui.exportCollapsibleButton):
-            section.enabled = result is not None
-        self.ui.exportButton.enabled = not running and result is not None and bool(self._formats())
-        self.ui.exportButton.toolTip = _(
-            "Label map, segmentation, models, preview and report of the segments as they are now."
-        )
-        self.ui.summaryLabel.text = problem or self._summary()
+        self.ui.summaryLabel.text = f"<b>{html.escape(problem)}</b>" if problem else self._summary()
         self.ui.summaryLabel.visible = bool(self.ui.summaryLabel.text)
 
     def _problem(self) -> str:
-        """Why the chosen CT and model cannot be used; empty if they can."""
+        """Why the chosen CT, model and device cannot be used; empty if they can."""
         try:
             mrml.check_ct_node(self._parameterNode.inputVolume)
         except InputError as error:
             return str(error)
-        return self._problemOfModel()
+        if self._devices and not self._chosenDevices():
+            text = _("This computer has no device of the kind that is chosen ({device}): choose another one.")
+            return text.format(device=self._parameterNode.device.label())
+        return self.model.problem
 
     def _summary(self) -> str:
         """What will run where."""
         missing = install.missing_packages()
         if missing:
             return _("Will be installed first, after asking: {names}.").format(names=", ".join(missing))
-        chosen = self._parameterNode.device.value
-        devices = [device for device in self._devices if chosen in ("auto", device["id"])]
-        return _("Runs on: {device}").format(device=devices[0]["text"]) if devices else ""
+        for device in self._chosenDevices():
+            if device["free_bytes"] is None:
+                return _("Runs on: {name}").format(name=device["name"])
+            text = _("Runs on: {name}, {free:.0f} GB of memory free")
+            return text.format(name=device["name"], free=device["free_bytes"] / 2**30)
+        return ""
+
+    # Device
+
+    def _askForDevices(self) -> None:
+        if not self._devices and not install.missing_packages():
+            self._deviceTask = self.logic.listDevices(self._onDevices)
 
     def _onDevices(self, devices: list[dict]) -> None:
         self._devices = devices
-        if self._parameterNode:
-            self._updateButtons()
+        self._update()
 
-    # Model
+    def _chosenDevices(self) -> list[dict]:
+        """The devices there are of the kind that is chosen; the first is the one that is taken."""
+        chosen = self._parameterNode.device
+        return [device for device in self._devices if chosen in (Device.AUTO, Device(device["id"]))]
+
+    # Input
 
     def onHint(self, link: str) -> None:
         """The links under the list of volumes."""
         if link == "dicom":
             slicer.util.selectModule("DICOM")
             return
-        self._showBusy(_("Generating a child; this takes about a minute…"))
-        self.logic.loadSampleChild(waitForCompletion=False, onDone=self._onSampleDone)
-        self._updateButtons()
+        try:
+            self.logic.loadSampleChild(waitForCompletion=False, onDone=self._onSampleDone)
+            self.status.busy(GENERATING)
+        except Exception as error:  # whatever it is, the user is told
+            self.status.error(_("The child could not be generated."), error)
+        self._update()
 
     def _onSampleDone(self, child: vtkMRMLScalarVolumeNode | None, error: Exception | None) -> None:
-        self._showIdle("" if error else _("The child is loaded: click Segment."))
-        if child is not None:
+        if error:
+            self.status.error(_("The child could not be generated."), error)
+        else:
+            self.status.idle(_("The child is loaded: click Segment."))
             self.logic.getParameterNode().inputVolume = child
-        self._tell(error, _("The child could not be generated."))
-
-    def onModelChosen(self, index: int) -> None:
-        if self._parameterNode:
-            self._parameterNode.model = self.ui.modelComboBox.itemData(index)
-
-    def onModelFileChosen(self, path: str) -> None:
-        if self._parameterNode:
-            self._parameterNode.modelFile = path
-
-    def _isLocalModel(self) -> bool:
-        return self._parameterNode.model == LOCAL_MODEL
-
-    def _chosenModel(self) -> str:
-        """As the command line takes it; empty for the default."""
-        return self._parameterNode.modelFile if self._isLocalModel() else self._parameterNode.model
-
-    def _updateModel(self) -> None:
-        from PediatricRenalSegLib.slicer_module import models
-
-        index = self.ui.modelComboBox.findData(self._parameterNode.model) if self._parameterNode.model else 0
-        self.ui.modelComboBox.currentIndex = index
-        self.ui.modelPathLineEdit.visible = self._isLocalModel()
-        self.ui.modelPathLineEdit.currentPath = self._parameterNode.modelFile
-        try:
-            self.ui.modelInfoLabel.text = "" if self._problemOfModel() else models.describe(self._chosenModel())
-        except InputError as error:
-            self.ui.modelInfoLabel.text = str(error)
-
-    def _problemOfModel(self) -> str:
-        if self._isLocalModel() and not Path(self._parameterNode.modelFile).is_file():
-            return _("Choose the model file.")
-        return ""
+        self._update()
 
     # Segment
 
@@ -330,29 +329,31 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         """Segment, or cancel what is running."""
         if self.logic.running:
             self.logic.cancel()
-            self._showIdle(_("Cancelled. The scene is as it was."))
-            self._updateButtons()
-            return
+            self.status.idle(_("Cancelled. The scene is as it was."))
+        else:
+            self._start()
+        self._update()
+
+    def _start(self) -> None:
         node = self._parameterNode
         goOn, target = self._target()
         if not goOn:
             return
         self.ui.logTextEdit.clear()
-        self._showBusy(_("Starting…"))
+        self.status.busy(_("Starting…"))
         try:
             self.logic.process(
                 node.inputVolume,
                 target,
-                self._chosenModel(),
+                self.model.model,
                 node.device.value,
                 node.smoothSurfaces,
                 waitForCompletion=False,
-                onProgress=self._showProgress,
+                onProgress=self.status.progress,
                 onDone=self._onSegmented,
             )
-        except (InputError, install.NotInstalled, OSError) as error:
-            self._tell(error, _("The CT cannot be segmented."))
-        self._updateButtons()
+        except Exception as error:  # whatever it is, the user is told
+            self.status.error(_("The CT cannot be segmented."), error)
 
     def _target(self) -> tuple[bool, vtkMRMLSegmentationNode | None]:
         """Whether to go on, and the segmentation that the new result replaces. What a person did is never lost."""
@@ -368,109 +369,26 @@ class PediatricRenalSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin)
         return slicer.util.confirmOkCancelDisplay(question.format(name=result.GetName())), None
 
     def _onSegmented(self, segmentation: vtkMRMLSegmentationNode | None, error: Exception | None) -> None:
-        self._showIdle("" if error else _("Done: look at the slices to check and at the warnings."))
         if error:
-            self._tell(error, _("The CT could not be segmented."))
+            self.status.error(_("The CT could not be segmented."), error)
         else:
+            self.status.idle(_("Done: look at the slices to check and at the warnings."))
             # not that of the window, which is none while another module is on the screen
             self.logic.getParameterNode().outputSegmentation = segmentation
             self.ui.reviewCollapsibleButton.collapsed = False
             self.ui.exportCollapsibleButton.collapsed = False
+            self.export.reset()
             self.review.refresh()
-        if self._parameterNode:
-            self._updateButtons()
+        self._askForDevices()
+        self._update()
 
-    def _updateSurfaces(self) -> None:
-        """Follow the check box for smooth surfaces."""
-        node = self._parameterNode
-        if self._smoothSurfaces != node.smoothSurfaces:
-            self._smoothSurfaces = node.smoothSurfaces
-            if node.outputSegmentation:
-                mrml.make_surfaces(node.outputSegmentation, node.smoothSurfaces)
 
-    # Export
-
-    def onExportFolderChosen(self, path: str) -> None:
-        slicer.app.settings().setValue(EXPORT_FOLDER_SETTING, path)
-
-    def onExportButton(self) -> None:
-        """Write the patient folder."""
-        node = self._parameterNode.outputSegmentation
-        self.review.note_time()
-        try:
-            output = self._exportFolder()
-            overwrite = output.exists()
-            question = _("{folder} exists already. Replace the earlier result in it? Files of your own stay.")
-            if overwrite and not slicer.util.confirmOkCancelDisplay(question.format(folder=output)):
-                return
-            self._showBusy(_("Starting…"))
-            self.logic.export(
-                node,
-                output,
-                self._formats(),
-                overwrite,
-                waitForCompletion=False,
-                onProgress=self._showProgress,
-                onDone=lambda error: self._onExported(output, node, error),
-            )
-        except (InputError, OSError) as error:
-            self._tell(error, _("The patient folder cannot be written."))
-        self._updateButtons()
-
-    def _exportFolder(self) -> Path:
-        folder, name = self.ui.exportFolderLineEdit.currentPath, self._parameterNode.caseName.strip()
-        if not folder:
-            raise InputError(_("No folder is chosen: choose where the patient folders go."))
-        if not name or name in (".", "..") or set(name) & set('/\\:*?"<>|'):
-            raise InputError(_('A case needs a name without any of / \\ : * ? " < > |, such as case-01.'))
-        return Path(folder) / name
-
-    def _formats(self) -> list[str]:
-        node = self._parameterNode
-        chosen = {"stl": node.exportStl, "obj": node.exportObj, "ply": node.exportPly, "glb": node.exportGlb}
-        return [name for name, is_chosen in chosen.items() if is_chosen]
-
-    def _onExported(self, output: Path, node, error: Exception | None) -> None:
-        text = _("Written: {link}").format(link=f'<a href="{output.as_uri()}">{output}</a>')
-        others = mrml.other_segments(node)
-        if others:
-            text += " " + _("Left out, because only kidneys and tumor are exported: {names}.").format(
-                names=", ".join(others)
-            )
-        self._showIdle("" if error else text)
-        self._tell(error, _("The patient folder could not be written."))
-        if self._parameterNode:
-            self._updateButtons()
-
-    # Progress and messages
-
-    def _showBusy(self, text: str) -> None:
-        self.ui.progressBar.setRange(0, 0)
-        self.ui.progressBar.visible = True
-        self.ui.statusLabel.text = text
-        self.ui.statusLabel.visible = True
-
-    def _showProgress(self, event: dict) -> None:
-        percent, text = progress.describe(event)
-        self.ui.progressBar.setRange(0, 100)
-        self.ui.progressBar.value = percent
-        self.ui.statusLabel.text = text
-        if event["done"] == 0:
-            self.ui.logTextEdit.appendPlainText(text)
-
-    def _showIdle(self, text: str) -> None:
-        self.ui.progressBar.visible = False
-        self.ui.statusLabel.text = text
-        self.ui.statusLabel.visible = bool(text)
-
-    def _tell(self, error: Exception | None, title: str) -> None:
-        """Show what went wrong in the window and in a dialog whose details are the last lines of the worker."""
-        if error is None:
-            return
-        details = getattr(error, "details", "") or "".join(traceback.format_exception(error))
-        self._showIdle(f"<b>{title}</b><br>{html.escape(str(error))}")
-        self.ui.logTextEdit.appendPlainText(details)
-        slicer.util.errorDisplay(f"{title}\n\n{error}", detailedText=details)
+def _canBeCT(volume) -> bool:
+    try:
+        mrml.check_ct_node(volume)
+    except InputError:
+        return False
+    return True
 
 
 class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
@@ -555,6 +473,7 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         formats: of stl, obj, ply and glb. Raises as ``process``.
         """
         self._checkFree()
+        install.ensure_installed()
         self._task = jobs.export(segmentation, Path(folder), formats or ["stl"], overwrite, onProgress, onDone)
         if waitForCompletion:
             self._task.wait()
@@ -566,6 +485,7 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
     ) -> vtkMRMLScalarVolumeNode | None:
         """Generate a child of three years with a renal tumor and show its CT. It takes about a minute."""
         self._checkFree()
+        install.ensure_installed()
         outcome: list[vtkMRMLScalarVolumeNode] = []
 
         def take(node: vtkMRMLScalarVolumeNode) -> None:

@@ -11,16 +11,15 @@ from .checks import CheckWarning
 from .export.patient_folder import check_mesh_formats, check_patient_folder, write_patient_folder
 from .export.report import Review, RunRecord, read_run
 from .inference import BATCH_SIZE, Progress, ProgressCallback, SlicePredictions, choose_device, run_network
+from .label_files import read_labels_on
 from .measurements import Measurements, measure
 from .model_bundle import load_model
 from .postprocessing import axial_labels, split_segments
 from .preprocessing import SliceStack, preprocess
-from .reading import read_ct, read_labels
-from .reading.files import read_image
+from .reading import read_ct
 from .slice_checks import slices_to_check
-from .structures import SEGMENTS
 from .surfaces import closed_surfaces
-from .volume import CTVolume, InputError, LabelVolume, same_grid
+from .volume import CTVolume, LabelVolume
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def revise_case(
     with stages("read"):
         run = read_run(report)
         ct = read_ct(source)
-        labels = _labels_on(ct, corrected)
+        labels = read_labels_on(ct, corrected)
     with stages("surfaces"):
         surfaces = closed_surfaces(labels)
     with stages("measure"):
@@ -128,19 +127,6 @@ def revise_case(
             output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
         )
     return CaseResult(ct, labels, replace(measurements, warnings=(*run.doubts, *measurements.warnings)), run)
-
-
-def measure_files(ct: Path, labels: Path) -> Measurements:
-    """Measure a label map with the values of ``SEGMENTS`` on a CT file, of which it may be a part without any air."""
-    volume = CTVolume(*read_image(ct))
-    return measure(_labels_on(volume, labels), volume)
-
-
-def _labels_on(ct: CTVolume, path: Path) -> LabelVolume:
-    labels = read_labels(path, range(len(SEGMENTS) + 1))
-    if not same_grid(labels.image, ct.image):
-        raise InputError(f"{path} does not lie on the grid of the CT: choose the label map of this CT.")
-    return labels
 
 
 def label_volume(

@@ -110,6 +110,24 @@ def _parser() -> argparse.ArgumentParser:
     go_on = "stopped; the same command goes on from the last epoch."
     train.set_defaults(run=_train, when_cancelled=go_on)
 
+    fine_tune = commands.add_parser("fine-tune", help="train the U-Net of a model on with a store of your own")
+    fine_tune.add_argument("model", type=Path, metavar="MODEL", help="model file (.pt)")
+    fine_tune.add_argument("store", type=Path, metavar="STORE", help="folder that prepare made")
+    fine_tune.add_argument("output", type=Path, metavar="OUTPUT", help="folder of the training")
+    part_help = "all of the U-Net (default), its decoder, its two outer levels, or nothing: it is only validated"
+    fine_tune.add_argument("--trainable", default="all", choices=("all", "decoder", "outer", "frozen"), help=part_help)
+    fine_tune.add_argument("--epochs", type=_positive, default=100, metavar="N", help="at most (default: 100)")
+    fine_tune.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    fine_tune.set_defaults(run=_fine_tune, when_cancelled=go_on)
+
+    reference = commands.add_parser("reference", help="write the mask of the patient like whom all are laid")
+    reference.add_argument("output", type=Path, metavar="FILE", help="mask (.npy) to write, with a picture (.png)")
+    reference_help = "a patient of a store instead of a generated two-year-old"
+    reference.add_argument("--patient", nargs=2, metavar=("STORE", "NAME"), help=reference_help)
+    slice_help = "which slice of the patient, from 0 (default: the one with most labeled pixels)"
+    reference.add_argument("--slice", type=int, metavar="N", help=slice_help)
+    reference.set_defaults(run=_reference)
+
     export = commands.add_parser("export", help="turn a finished training into a model file")
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of a training")
     export.add_argument("card", type=Path, metavar="CARD", help="JSON file with id, version, license, … of the model")
@@ -243,7 +261,7 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    from .case import measure_files
+    from .label_files import measure_files
 
     print(json.dumps(measure_files(options.input, options.labels).to_dict()))
 
@@ -286,13 +304,40 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from .inference import choose_device
     from .training.config import read_config
+
+    _run_training(options, read_config(options.config))
+
+
+def _fine_tune(options: argparse.Namespace) -> None:
+    from .training.fine_tuning import fine_tuning_config
+
+    given = (options.model, options.store, options.output, options.trainable, options.epochs)
+    _run_training(options, fine_tuning_config(*given))
+
+
+def _run_training(options: argparse.Namespace, config) -> None:
+    from .inference import choose_device
+    from .training.distributed import joined_processes
     from .training.trainer import Trainer
 
-    config = read_config(options.config)
-    Trainer(config, choose_device(options.device)).run()
+    with joined_processes(choose_device(options.device)) as device:
+        Trainer(config, device).run()
     print(f"Training finished: {config.output}", file=sys.stderr)
+
+
+def _reference(options: argparse.Namespace) -> None:
+    from .training.reference import generated_reference, stored_reference, write_reference
+
+    if options.patient:
+        store, name = options.patient
+        reference = stored_reference(Path(store), name, options.slice)
+    elif options.slice is not None:
+        raise InputError("--slice needs --patient: whose slice is it?")
+    else:
+        reference = generated_reference()
+    picture = write_reference(reference, options.output)
+    print(f"{options.output} written; look at {picture}: does the patient lie straight?", file=sys.stderr)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -302,9 +347,9 @@ def _export(options: argparse.Namespace) -> None:
 
     entry = export_model(options.checkpoint, options.card, options.output)
     print(json.dumps(asdict(entry), indent=2))
-    print(
-        f"{options.output} written ({entry.bytes / 2**20:.1f} MiB); above, its entry for a catalogue.", file=sys.stderr
-    )
+    card = options.output.with_suffix(".md")
+    size = f"{entry.bytes / 2**20:.1f} MiB"
+    print(f"{options.output} ({size}) and {card} written; above, the entry for a catalogue.", file=sys.stderr)
 
 
 if __name__ == "__main__":

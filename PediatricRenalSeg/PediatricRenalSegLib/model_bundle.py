@@ -135,20 +135,33 @@ def load_model(name: str | None, device: torch.device) -> ModelBundle:
 
 
 def read_metadata(path: Path) -> ModelMetadata:
-    """What a model file says about itself, without torch: it is a zip archive with the extra files in ``extra``.
+    """What a model file says about itself, without torch.
 
     Raises ``InputError`` when the file is no model of this program.
     """
     try:
+        return ModelMetadata.from_json(_read_extra(path, METADATA).decode())
+    except UnicodeDecodeError:
+        raise InputError(f"{path.name} is not a TorchScript model or is damaged; choose another file.") from None
+
+
+def read_reference_mask(path: Path) -> bytes:
+    """The ``.npy`` file of the reference subject's mask in a model file; empty for a model without pose STN.
+
+    Raises ``InputError`` when the file is no model of this program.
+    """
+    return _read_extra(path, REFERENCE_MASK)
+
+
+def _read_extra(path: Path, name: str) -> bytes:
+    """A TorchScript file is a zip archive with the extra files in ``extra``."""
+    try:
         with zipfile.ZipFile(path) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(f"/extra/{METADATA}"))
-            return ModelMetadata.from_json(archive.read(name).decode())
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError):
+            return archive.read(next(entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}")))
+    except (OSError, zipfile.BadZipFile):
         raise InputError(f"{path.name} is not a TorchScript model or is damaged; choose another file.") from None
     except StopIteration:
-        raise InputError(
-            f"{path.name} holds no {METADATA}; export the model with `pediatric-renal-seg export`."
-        ) from None
+        raise InputError(f"{path.name} holds no {name}; export the model with `pediatric-renal-seg export`.") from None
 
 
 def save_torchscript(network: torch.nn.Module, metadata: ModelMetadata, reference_mask: bytes, path: Path) -> None:

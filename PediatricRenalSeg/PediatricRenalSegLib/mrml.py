@@ -91,9 +91,7 @@ def add_ct_node(scene, image: sitk.Image, name: str):
 
 def ct_image(volume, box: Box = WHOLE) -> sitk.Image:
     """The voxels of a volume node on exactly their grid (LPS); with ``box`` a part of them."""
-    array = vtk_to_numpy(volume.GetImageData().GetPointData().GetScalars())
-    array = array.reshape(volume.GetImageData().GetDimensions()[::-1])
-    return _on_grid(np.ascontiguousarray(array[box]), volume, box)
+    return _on_grid(np.ascontiguousarray(_array_of(volume.GetImageData())[box]), volume, box)
 
 
 def _on_grid(array: np.ndarray, volume, box: Box) -> sitk.Image:
@@ -112,6 +110,11 @@ def _ijk_to_ras(volume) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def grid_of(volume) -> tuple:
+    """Where the voxels of a volume node lie in the scene: two nodes or times with equal grids can be compared."""
+    return volume.GetImageData().GetDimensions(), _ijk_to_ras(volume).tolist(), volume.GetTransformNodeID()
 
 
 def ras(position_mm) -> tuple[float, float, float]:
@@ -197,8 +200,10 @@ def show(node, smooth: bool) -> None:
 
 
 def make_surfaces(node, smooth: bool) -> None:
-    """Make Slicer's closed surfaces anew, smoothed or with the steps of the voxels."""
+    """Make Slicer's closed surfaces anew, smoothed or with the steps of the voxels; not where they are the source."""
     segmentation = node.GetSegmentation()
+    if segmentation.GetSourceRepresentationName() != BINARY_LABELMAP:
+        return
     segmentation.SetConversionParameter(SMOOTHING_FACTOR, str(SMOOTH if smooth else NOT_SMOOTH))
     node.RemoveClosedSurfaceRepresentation()
     node.CreateClosedSurfaceRepresentation()
@@ -208,18 +213,28 @@ def labels_of(node, volume, box: Box = WHOLE) -> LabelVolume:
     """The segments of ``SEGMENTS`` as they are now in a segmentation node, on the grid of a CT node.
 
     A label volume holds one segment a voxel: where segments overlap, the later one in the table has it. Segments
-    that the table lacks are left out (``other_segments``). Raises ``InputError`` for a transformed segmentation.
+    that the table lacks are left out (``other_segments``). Raises as ``check_segmentation_node``.
     """
-    if node.GetParentTransformNode() is not None:
-        raise InputError(
-            f'"{node.GetName()}" is moved by a transform: remove or harden the transform in the Data module.'
-        )
+    check_segmentation_node(node)
     dimensions = volume.GetImageData().GetDimensions()
     labels = np.zeros([len(range(*side.indices(count))) for side, count in zip(box, dimensions[::-1])], np.uint8)
     for row in SEGMENTS:
         if node.GetSegmentation().GetSegment(row.id) is not None:
             _paint(labels, _segment_labelmap(node, row.id, volume), box, row.value)
     return LabelVolume(_on_grid(labels, volume, box))
+
+
+def check_segmentation_node(node) -> None:
+    """Raise ``InputError`` when the voxels of a segmentation node are not to be had, or are not where it is shown."""
+    name = f'"{node.GetName()}"'
+    if node.GetParentTransformNode() is not None:
+        raise InputError(f"{name} is moved by a transform: remove or harden the transform in the Data module.")
+    source = node.GetSegmentation().GetSourceRepresentationName()
+    if source != BINARY_LABELMAP:
+        raise InputError(
+            f"{name} is kept as {source.lower()}: "
+            f'choose "{BINARY_LABELMAP}" as its source representation in the Segmentations module.'
+        )
 
 
 def _segment_labelmap(node, segment_id: str, volume):
@@ -246,8 +261,7 @@ def _paint(labels: np.ndarray, labelmap, box: Box, value: int) -> None:
     """Set ``value`` where a labelmap, whose extent is in voxels of the whole volume, is not 0."""
     if labelmap.IsEmpty():
         return
-    extent = labelmap.GetExtent()
-    source = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
+    extent, source = labelmap.GetExtent(), _array_of(labelmap)
     starts = [side.start or 0 for side in box]
     inner, outer = [], []
     for start, count, low, high in zip(starts, labels.shape, extent[4::-2], extent[5::-2], strict=True):
@@ -257,12 +271,18 @@ def _paint(labels: np.ndarray, labelmap, box: Box, value: int) -> None:
     labels[tuple(outer)][source[tuple(inner)] != 0] = value
 
 
+def _array_of(image) -> np.ndarray:
+    """The voxels of VTK image data, ``(z, y, x)``."""
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
 def segments_box(node, volume) -> Box:
     """Part of the volume that holds all segments, with a rim of one voxel where the volume goes on.
 
     The rim keeps apart what touches the border of the scan and what does not, so measurements made in the box are
-    those of the whole scan.
+    those of the whole scan. Raises as ``check_segmentation_node``.
     """
+    check_segmentation_node(node)
     extents = [
         labelmap.GetExtent()
         for row in SEGMENTS
@@ -287,8 +307,21 @@ def other_segments(node) -> list[str]:
 
 
 def fingerprint(node, volume) -> str:
-    """Changes with every edit of a voxel and with every segment that is added or removed."""
-    digest = hashlib.sha256(repr(sorted(node.GetSegmentation().GetSegmentIDs())).encode())
-    labels = labels_of(node, volume)  # kept: a view of an image does not keep it
-    digest.update(sitk.GetArrayViewFromImage(labels.image).tobytes())
+    """Changes with every edit of a voxel, under another segment too, and with every segment added or removed."""
+    segmentation = node.GetSegmentation()
+    source = segmentation.GetSourceRepresentationName()
+    digest = hashlib.sha256(repr((source, sorted(segmentation.GetSegmentIDs()))).encode())
+    for row in SEGMENTS:
+        if source == BINARY_LABELMAP and segmentation.GetSegment(row.id) is not None:
+            digest.update(row.id.encode() + _voxels_of(_segment_labelmap(node, row.id, volume)))
     return digest.hexdigest()
+
+
+def _voxels_of(labelmap) -> bytes:
+    """Which voxels of the whole volume a labelmap holds; a saved scene may have another border around them."""
+    mask = np.zeros((1, 1, 1), bool) if labelmap.IsEmpty() else _array_of(labelmap) != 0
+    if not mask.any():
+        return b""
+    box = _box_of(mask)
+    first = [low + side.start for low, side in zip(labelmap.GetExtent()[4::-2], box, strict=True)]
+    return repr((first, mask[box].shape)).encode() + np.packbits(mask[box]).tobytes()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ def child_segmentation(child, child_run):
 
 
 @pytest.fixture
-def window(module_widget):
+def window(module_widget, tmp_path_factory, monkeypatch):
     """The module's widget, open in the main window; what still runs at the end of the test is stopped."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     yield module_widget(MODULE)
     task.cancel_all()

@@ -13,9 +13,10 @@ from tiny_models import write_model
 
 import PediatricRenalSegLib
 from PediatricRenalSegLib import cli
-from PediatricRenalSegLib.case import measure_files, revise_case, segment_case
+from PediatricRenalSegLib.case import revise_case, segment_case
 from PediatricRenalSegLib.devices import list_devices
 from PediatricRenalSegLib.inference import choose_device
+from PediatricRenalSegLib.label_files import measure_files
 from PediatricRenalSegLib.model_bundle import catalogue, read_metadata
 from PediatricRenalSegLib.preprocessing import CanvasGrid, SliceStack
 from PediatricRenalSegLib.slice_checks import DISTANCE_MM, MOST, doubtful_areas, slices_to_check
@@ -23,6 +24,7 @@ from PediatricRenalSegLib.volume import CTVolume, InputError
 
 SIZE, SLICES, SLICE_MM = 16, 30, 2.0
 RIGHT, LEFT = 1, 2
+LIBRARY_ON_PATH = {"PYTHONPATH": str(Path(PediatricRenalSegLib.__file__).parents[1])}
 
 
 # Slices to check
@@ -188,6 +190,18 @@ def test_commands(case, tmp_path, capsys):
     assert events == ["read", "surfaces", "measure", "write"]
 
 
+def test_measuring_needs_neither_torch_nor_skimage(case):
+    """In Slicer a scene can be reviewed before they are installed, and a correction is measured quickly."""
+    script = f"""
+import sys
+sys.modules["torch"] = sys.modules["skimage"] = None
+from PediatricRenalSegLib import cli
+sys.exit(cli.main(["measure", {str(case / "ct.nrrd")!r}, {str(case / "labels.nrrd")!r}]))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=LIBRARY_ON_PATH)
+    assert run.returncode == 0 and json.loads(run.stdout)["segments"], run.stderr
+
+
 # Devices and models
 
 
@@ -208,8 +222,7 @@ sys.modules["torch"] = None
 from PediatricRenalSegLib.model_bundle import catalogue, read_metadata
 print([read_metadata(entry.path).id for entry in catalogue()])
 """
-    folder = str(Path(PediatricRenalSegLib.__file__).parents[1])
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": folder})
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=LIBRARY_ON_PATH)
     assert run.stdout.strip() == str([entry.id for entry in catalogue()]), run.stderr
 
 

@@ -151,3 +151,17 @@ def test_catalog_entry():
     assert not CATALOG_ENTRY.stem.startswith("Slicer")
     assert re.search(r'EXTENSION_DEPENDS "([^"]*)"', cmake).group(1).split() == entry["build_dependencies"]
     assert (ROOT / entry["build_subdirectory"] / "LICENSE").is_file()
+
+
+def test_addresses_of_the_extension():
+    """Homepage, icon and screenshots lie in the repository that the Extensions Index is told, and are there."""
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    repository = json.loads(CATALOG_ENTRY.read_bytes())["scm_url"]
+    homepage, icon, screenshots = (
+        re.search(rf'set\(EXTENSION_{name} "([^"]*)"\)', cmake).group(1).split()
+        for name in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS")
+    )
+    assert homepage == [repository]
+    files = repository.replace("github.com", "raw.githubusercontent.com") + "/main/"
+    assert len(icon) == 1 and len(screenshots) >= 1
+    assert [url for url in icon + screenshots if not (ROOT / url.removeprefix(files)).is_file()] == []

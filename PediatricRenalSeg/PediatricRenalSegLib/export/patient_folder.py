@@ -1,5 +1,6 @@
 """The patient folder: everything a case yields, complete or not at all."""
 
+import glob
 import hashlib
 import json
 import os
@@ -104,6 +105,14 @@ def write_patient_folder(
             unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a ``write_patient_folder`` that was killed left beside ``folder``; none may be under way there."""
+    folder = folder.resolve()
+    beside = folder.parent.glob(f".{glob.escape(folder.name)}.*.unfinished") if folder.parent.is_dir() else ()
+    for path in beside:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _beside(folder: Path, what: str) -> Path:

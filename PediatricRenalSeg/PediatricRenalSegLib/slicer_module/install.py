@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import re
+import subprocess
 from pathlib import Path
 
 import slicer
@@ -24,12 +25,20 @@ def missing_packages() -> list[str]:
 
 
 def ensure_installed() -> None:
-    """Ask, then install what is missing. Raises ``NotInstalled`` when the user declines or an extension is missing."""
-    if not _is_torch_present():
-        _install_torch()
-    packages = [line for line in missing_packages() if not line.startswith("torch")]
-    if packages:
-        _install_packages(packages)
+    """Ask, then install what is missing.
+
+    Raises ``NotInstalled`` when the user declines, an extension is missing or the installation fails.
+    """
+    try:
+        if not _is_torch_present():
+            _install_torch()
+        packages = [line for line in missing_packages() if not line.startswith("torch")]
+        if packages:
+            _install_packages(packages)
+    except subprocess.CalledProcessError as error:
+        raise NotInstalled(
+            _("The installation failed: check the connection to the Internet and the space left, then try again.")
+        ) from error
 
 
 def _is_torch_present() -> bool:
@@ -51,13 +60,13 @@ def _install_torch() -> None:
     except ModuleNotFoundError:
         raise NotInstalled(
             _(
-                "PyTorch is missing. Install the extension 'PyTorch' with the Extensions Manager, restart Slicer and "
-                "click Segment again."
+                "PyTorch is missing: install the extension 'PyTorch' with the Extensions Manager, restart Slicer and "
+                "try again."
             )
         ) from None
     logic = PyTorchUtils.PyTorchUtilsLogic()
     if logic.installTorch(askConfirmation=True, torchVersionRequirement=TORCH) is None:
-        raise NotInstalled(_("PyTorch was not installed, so nothing can be segmented."))
+        raise NotInstalled(_("PyTorch was not installed: this module cannot work without it."))
 
 
 def _install_packages(packages: list[str]) -> None:
@@ -78,5 +87,5 @@ def _install_packages(packages: list[str]) -> None:
 
 def _declined(names: str) -> NotInstalled:
     return NotInstalled(
-        _("These packages were not installed, so nothing can be segmented: {names}.").format(names=names)
+        _("These packages were not installed, and this module cannot work without them: {names}.").format(names=names)
     )

@@ -24,7 +24,7 @@ Progress = Callable[[dict], None]
 def segment(volume, model: str, device: str, take: Callable, progress: Progress, done: Done) -> Task:
     """Segment a CT node. ``take`` gets the label volume and the report of the run."""
     mrml.check_ct_node(volume)
-    name = volume.GetName()
+    name, grid = volume.GetName(), mrml.grid_of(volume)
 
     def prepare(folder: Path) -> list[str]:
         _write(folder / CT, mrml.ct_image(volume))
@@ -35,6 +35,9 @@ def segment(volume, model: str, device: str, take: Callable, progress: Progress,
     def finish(folder: Path, _output: str) -> None:
         if volume.GetScene() is None:
             raise InputError(_('"{name}" was removed while it was segmented: nothing was kept.').format(name=name))
+        if mrml.grid_of(volume) != grid:
+            text = _('"{name}" was moved or replaced while it was segmented: nothing was kept, segment it again.')
+            raise InputError(text.format(name=name))
         report = json.loads((folder / RESULT / REPORT).read_text(encoding="utf-8"))
         take(LabelVolume(sitk.ReadImage(str(folder / RESULT / "segmentation.seg.nrrd"))), report)
 
@@ -43,12 +46,10 @@ def segment(volume, model: str, device: str, take: Callable, progress: Progress,
 
 def export(node, output: Path, formats: Sequence[str], overwrite: bool, progress: Progress, done: Done) -> Task:
     """Write the patient folder of the segments as they are now."""
+    from ..export.patient_folder import remove_unfinished  # needs packages that may have to be installed first
+
+    results.check_exportable(node)
     volume = results.ct_of(node)
-    if results.report(node) is None:
-        raise InputError(_('"{name}" was not made by this module: segment its CT first.').format(name=node.GetName()))
-    if volume is None:
-        raise InputError(_('The CT of "{name}" is not in the scene: load it first.').format(name=node.GetName()))
-    mrml.check_ct_node(volume)
 
     def prepare(folder: Path) -> list[str]:
         _write(folder / CT, mrml.ct_image(volume))
@@ -60,7 +61,14 @@ def export(node, output: Path, formats: Sequence[str], overwrite: bool, progress
         again = ["--overwrite"] if overwrite else []
         return ["revise", *inputs, "--output", str(output), "--progress", "json", *meshes, *again]
 
-    return Task(prepare, lambda *_: None, progress, lambda error: done(_with_name_of_ct(error, volume.GetName())))
+    name = volume.GetName()
+    return Task(
+        prepare,
+        lambda *_: None,
+        progress,
+        lambda error: done(_with_name_of_ct(error, name)),
+        lambda: remove_unfinished(output),
+    )
 
 
 def measure(node, take: Callable[[dict], None], done: Done) -> Task:
@@ -100,7 +108,13 @@ def generate_child(take: Callable, done: Done) -> Task:
 
 
 def _write(path: Path, image: sitk.Image) -> None:
-    sitk.WriteImage(image, str(path), useCompression=False)
+    """Hand an image to the worker. Raises ``OSError`` when the disk is full, which ITK does not notice itself."""
+    try:
+        sitk.WriteImage(image, str(path), useCompression=False)
+    except RuntimeError as error:
+        raise OSError(_("The temporary folder {folder} cannot be written.").format(folder=path.parent)) from error
+    if path.stat().st_size < image.GetNumberOfPixels() * image.GetSizeOfPixelComponent():
+        raise OSError(_("There is no space left for the temporary folder {folder}.").format(folder=path.parent))
 
 
 def _with_name_of_ct(error: Exception | None, name: str) -> Exception | None:

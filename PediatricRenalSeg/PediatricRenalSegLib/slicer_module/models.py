@@ -5,21 +5,31 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from ..model_bundle import ModelMetadata, catalogue, read_metadata
+from ..model_bundle import catalogue, read_metadata
+from ..volume import InputError
 
 
-def shipped_models() -> list[tuple[str, ModelMetadata]]:
-    """Id and description of every model of the catalogue; the first is the default."""
-    return [(entry.id, read_metadata(entry.path)) for entry in catalogue()]
+def shipped_models() -> list[tuple[str, str]]:
+    """Id and name of every model of the catalogue; the first is the default."""
+    return [(entry.id, _name(entry)) for entry in catalogue()]
+
+
+def _name(entry) -> str:
+    try:
+        return f"{entry.id} ({read_metadata(entry.path).version})"
+    except InputError:  # said where the model is described
+        return entry.id
 
 
 def describe(name: str) -> str:
     """Rich text on a model: an id of the catalogue, empty for the default, or a file.
 
-    Raises ``InputError`` when the file is no model.
+    Raises ``InputError`` when there is no such model or the file is no model.
     """
     shipped = {entry.id: entry.path for entry in catalogue()}
     path = shipped.get(name or next(iter(shipped)), Path(name))
+    if not path.is_file():
+        raise InputError(_('There is no model "{name}" here: choose another one.').format(name=name or path.name))
     metadata = read_metadata(path)
     rows = [
         (_("Version"), metadata.version),

@@ -22,10 +22,10 @@ def describe(event: dict) -> tuple[int, str]:
     if stage != "network":
         return start, _text(stage)
     percent = start + (START_PERCENT["postprocess"] - start) * done // total
-    text = _("Slice {done} of {total}").format(done=done, total=total)
-    if event["seconds_left"] is not None:
-        text += _(", about {seconds} s left").format(seconds=round(event["seconds_left"]))
-    return percent, text
+    if event["seconds_left"] is None:
+        return percent, _("Slice {done} of {total}").format(done=done, total=total)
+    text = _("Slice {done} of {total}, about {seconds} s left in this step")
+    return percent, text.format(done=done, total=total, seconds=round(event["seconds_left"]))
 
 
 def _text(stage: str) -> str:

@@ -6,6 +6,8 @@ Attributes are saved with the scene.
 import json
 from dataclasses import asdict
 
+from slicer.i18n import tr as _
+
 from .. import mrml
 from ..structures import SEGMENTS
 from ..volume import InputError, LabelVolume
@@ -77,15 +79,39 @@ def reviewed_report(node, volume) -> dict:
     return {**report(node), "review": asdict(review)}
 
 
+def check_exportable(node) -> None:
+    """Raise ``InputError`` when the patient folder of a segmentation cannot be written."""
+    name, volume = node.GetName(), ct_of(node)
+    if report(node) is None:
+        raise InputError(_('"{name}" was not made by this module: segment its CT first.').format(name=name))
+    if volume is None:
+        raise InputError(_('The CT of "{name}" is not in the scene: load it first.').format(name=name))
+    mrml.check_ct_node(volume)
+    mrml.check_segmentation_node(node)
+
+
+def left_out(node) -> str:
+    """A sentence that names the segments that are neither measured nor exported; empty if there are none."""
+    names = mrml.other_segments(node)
+    if not names:
+        return ""
+    return _("Not measured and not exported, because only kidneys and tumor are: {names}.").format(
+        names=", ".join(names)
+    )
+
+
 def has_work_in_it(node, volume) -> bool:
-    """Whether replacing the segments would lose something that a person did: edits or check marks."""
-    return report(node) is None or is_edited(node, volume) or bool(checked(node))
+    """Whether replacing the segments would lose something that a person did: edits, a transform or check marks."""
+    is_moved = node.GetParentTransformNode() is not None
+    return report(node) is None or is_moved or is_edited(node, volume) or bool(checked(node))
 
 
 def check_replaceable(node, volume) -> None:
     """Raise ``InputError`` when a segmentation holds segments that a person made, changed or checked."""
     if node.GetSegmentation().GetNumberOfSegments() and has_work_in_it(node, volume):
         raise InputError(
-            f'"{node.GetName()}" holds segments that were made, corrected or checked by hand: '
-            "give an empty segmentation for the result."
+            _(
+                '"{name}" holds segments that were made, corrected or checked by hand: give an empty segmentation for '
+                "the result."
+            ).format(name=node.GetName())
         )

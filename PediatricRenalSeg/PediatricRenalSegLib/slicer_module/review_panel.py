@@ -19,6 +19,7 @@ EDIT_PAUSE_MS = 500
 
 NAME, VOLUME, DIAMETER = range(3)
 ROW_PIXELS, SWATCH_PIXELS = 26, 12
+NOTHING, MEASURING = "–", "…"
 
 EDITOR_TAG = "PediatricRenalSeg"
 """Of the Segment Editor's parameter node: the embedded editor does not disturb the one of the Segment Editor module."""
@@ -28,6 +29,7 @@ EDITS = (
     slicer.vtkSegmentation.SegmentAdded,
     slicer.vtkSegmentation.SegmentRemoved,
     slicer.vtkSegmentation.SegmentModified,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
 )
 
 
@@ -41,6 +43,7 @@ class ReviewPanel(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.ui = ui
         self.node = None
+        self._chosen_ct = None
         self._measure = measure
         self._task: Task | None = None
         self._editor = None
@@ -64,10 +67,14 @@ class ReviewPanel(VTKObservationMixin):
         ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_editor_collapsed)
         self._show()
 
-    def set_node(self, node) -> None:
-        """Show another segmentation, or none."""
-        if node is self.node:
-            return
+    def set_node(self, node, chosen_ct) -> None:
+        """Show another segmentation, or none; ``chosen_ct`` is the CT that the window would segment."""
+        self._chosen_ct = chosen_ct
+        if node is not self.node:
+            self._change_node(node)
+        self._update_hint()
+
+    def _change_node(self, node) -> None:
         self._put_away()
         self.removeObservers()
         self.node = node
@@ -79,9 +86,12 @@ class ReviewPanel(VTKObservationMixin):
         self._update_editor()
 
     def refresh(self) -> None:
-        """The shown segmentation holds a new result."""
+        """The shown segmentation holds a new result: bring it to the views."""
         self._show()
         self._start_clock()
+        if self._on_screen:
+            show_ct(results.ct_of(self.node))
+            slicer.util.resetThreeDViews()
 
     def _show(self) -> None:
         """Everything but the editor, from the beginning."""
@@ -89,6 +99,18 @@ class ReviewPanel(VTKObservationMixin):
         self._update_rows()
         self._update_slices()
         self._start_measuring()
+
+    def _update_hint(self) -> None:
+        """Why there is nothing to review, or what may be mistaken."""
+        ct, text = results.ct_of(self.node), ""
+        if self.node is None:
+            text = _("No result yet: segment a CT, or choose an earlier result.")
+        elif ct is None:
+            text = _("The CT of this segmentation is not in the scene: load it first.")
+        elif ct is not self._chosen_ct:
+            text = _('This is a result of "{name}", not of the CT that is chosen above.').format(name=ct.GetName())
+        self.ui.reviewHintLabel.text = text
+        self.ui.reviewHintLabel.visible = bool(text)
 
     def enter(self) -> None:
         """The module is on the screen: the time of review runs."""
@@ -168,17 +190,19 @@ class ReviewPanel(VTKObservationMixin):
             results.set_checked(self.node, SEGMENTS[item.row()].id, item.checkState() == qt.Qt.Checked)
 
     def _on_edited(self, caller=None, event=None) -> None:
+        self._show_measuring()
         self._pause.start()
 
     def _start_measuring(self) -> None:
         self._stop_measuring()
         if self.node is None or results.ct_of(self.node) is None:
             self._show_numbers({}, [])
-            return
-        try:
-            self._task = self._measure(self.node, self._on_measured, self._on_measured_or_not)
-        except InputError as error:
-            self._show_numbers({}, [str(error)])
+        else:
+            self._show_measuring()
+            try:
+                self._task = self._measure(self.node, self._on_measured, self._on_measured_or_not)
+            except (InputError, OSError) as error:
+                self._show_numbers({}, [str(error)])
 
     def _stop_measuring(self) -> None:
         if self._task is not None:
@@ -192,19 +216,34 @@ class ReviewPanel(VTKObservationMixin):
     def _on_measured(self, values: dict) -> None:
         doubts = [warning["text"] for warning in results.doubts(self.node)]
         warnings = doubts + [warning["text"] for warning in values["warnings"]]
+        left_out = results.left_out(self.node)
+        if left_out:
+            warnings.append(left_out)
         self._show_numbers({row["segment_id"]: row for row in values["segments"]}, warnings)
 
+    def _show_measuring(self) -> None:
+        """The numbers are those of earlier segments: take them away until the new ones are there."""
+        self._write_numbers([(MEASURING, MEASURING)] * len(SEGMENTS))
+
     def _show_numbers(self, measured: dict[str, dict], warnings: list[str]) -> None:
-        table = self.ui.reviewTable
-        blocked = table.blockSignals(True)
-        for row, segment in enumerate(SEGMENTS):
-            values = measured.get(segment.id)
-            table.item(row, VOLUME).setText(f"{values['volume_ml']:.1f} ml" if values else "–")
-            table.item(row, DIAMETER).setText(f"{values['longest_diameter_mm']:.0f} mm" if values else "–")
-        table.blockSignals(blocked)
+        rows = [measured.get(segment.id) for segment in SEGMENTS]
+        self._write_numbers(
+            [
+                (f"{row['volume_ml']:.1f} ml", f"{row['longest_diameter_mm']:.0f} mm") if row else (NOTHING, NOTHING)
+                for row in rows
+            ]
+        )
         rows = "".join(f"<tr><td>⚠&nbsp;</td><td>{escape(text)}</td></tr>" for text in warnings)
         self.ui.warningsLabel.text = f"<table>{rows}</table>"
         self.ui.warningsLabel.visible = bool(warnings)
+
+    def _write_numbers(self, texts: list[tuple[str, str]]) -> None:
+        table = self.ui.reviewTable
+        blocked = table.blockSignals(True)
+        for row, (volume, diameter) in enumerate(texts):
+            table.item(row, VOLUME).setText(volume)
+            table.item(row, DIAMETER).setText(diameter)
+        table.blockSignals(blocked)
 
     # Slices to check
 
@@ -214,6 +253,7 @@ class ReviewPanel(VTKObservationMixin):
 
     def _go_to_slice(self, index: int) -> None:
         self._slice = index
+        show_ct(results.ct_of(self.node))
         place = mrml.ras(self._slices()[index]["position_mm"])
         slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *place, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
         self._update_slices()
@@ -255,6 +295,15 @@ class ReviewPanel(VTKObservationMixin):
         self._editor.setMRMLSegmentEditorNode(_editor_node())
         self._editor.setSegmentationNode(self.node)
         self._editor.setSourceVolumeNode(results.ct_of(self.node))
+        if self._on_screen:
+            self._editor.setupViewObservations()
+
+
+def show_ct(ct) -> None:
+    """Put a CT into the slice views, unless one of them shows it already."""
+    layers = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    if ct is not None and not any(layer.GetBackgroundVolumeID() == ct.GetID() for layer in layers):
+        slicer.util.setSliceViewerLayers(background=ct, fit=True)
 
 
 def _editor_node():

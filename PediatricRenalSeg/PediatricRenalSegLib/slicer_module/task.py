@@ -23,7 +23,8 @@ class Task:
     prepare: writes what the worker reads into the folder and returns its arguments. finish: takes the result from
     the folder when the worker succeeded; it gets the standard output too. progress: told every progress event.
     done: told at the end, with the exception or ``None``, but not after ``cancel``. All are called in the thread of
-    the window. The folder is removed in every case, and nothing in it bears a name of the patient.
+    the window. clean_up: called when the worker is no more, however it ended. The folder is removed in every case,
+    and nothing in it bears a name of the patient.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Task:
         finish: Callable[[Path, str], None],
         progress: Callable[[dict], None] = lambda _: None,
         done: Callable[[Exception | None], None] = lambda _: None,
+        clean_up: Callable[[], None] = lambda: None,
     ):
-        self._finish, self._progress, self._done = finish, progress, done
+        self._finish, self._progress, self._done, self._clean_up = finish, progress, done, clean_up
         self._folder = Path(tempfile.mkdtemp(prefix="PediatricRenalSeg-"))
         try:
             self.worker = Worker(prepare(self._folder), self._folder)
@@ -53,11 +55,15 @@ class Task:
             self._close()
 
     def wait(self) -> None:
-        """Block until the end, for scripts. Raises what went wrong."""
+        """Block until the end, for scripts. Raises what went wrong; an interrupt ends the worker too."""
         self._timer.stop()
-        while self.worker.running:
-            self._tell_progress()
-            time.sleep(INTERVAL_MS / 1000)
+        try:
+            while self.worker.running:
+                self._tell_progress()
+                time.sleep(INTERVAL_MS / 1000)
+        except BaseException:
+            self._close()
+            raise
         error = self._end()
         if error is not None:
             raise error
@@ -92,9 +98,10 @@ class Task:
     def _close(self) -> None:
         self.active = False
         _active.discard(self)
-        self._timer.stop()
         self.worker.kill()
         self._remove_folder()
+        self._clean_up()
+        self._timer.stop()
 
     def _remove_folder(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -13,12 +13,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from slicer.i18n import tr as _
+
 LIBRARY_FOLDER = Path(__file__).resolve().parents[2]
 """The folder that holds the package ``PediatricRenalSegLib``."""
 
 MODULE = "PediatricRenalSegLib.cli"
 DONE, WRONG_INPUT = 0, 2
 """Exit codes of the command line."""
+
+FIRST_KILLED = 128
+"""Launchers and Windows give codes from here on to what was ended from outside; POSIX gives negative ones."""
 
 PREFIX = "pediatric-renal-seg: "
 """What the command line writes before the sentence that says why it stopped."""
@@ -69,7 +74,7 @@ class Worker:
         """Complete lines of the standard output that were not given before."""
         with self._events_path.open("rb") as file:
             file.seek(self._read)
-            complete, newline, _ = file.read().rpartition(b"\n")
+            complete, newline, _rest = file.read().rpartition(b"\n")
         self._read += len(complete) + len(newline)
         return complete.decode("utf-8", "replace").splitlines()
 
@@ -90,9 +95,10 @@ class Worker:
         sentences = [line.removeprefix(PREFIX) for line in log.splitlines() if line.startswith(PREFIX)]
         if code == WRONG_INPUT and sentences:
             raise WorkerError(sentences[-1], log)
-        how = f"was stopped by signal {-code}" if code < 0 else f"ended with code {code}"
+        if 0 < code < FIRST_KILLED and "memory" not in log.lower():
+            raise WorkerError(_("The program stopped because of an error in it: please report the details."), log)
         raise WorkerError(
-            f"The worker process {how}, perhaps because memory ran out: close other programs and try again.", log
+            _("The program was stopped, perhaps because memory ran out: close other programs and try again."), log
         )
 
     def kill(self) -> None:

@@ -75,13 +75,15 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         children = [child for child in self.children() if isinstance(child, qt.QWidget) and child.isVisibleTo(self)]
         for child in children:
             child.hide()
+            child.setAttribute(Qt.WA_WState_ExplicitShowHide, False)
         self._folded_children += children
         self.setMaximumHeight(HEADER_HEIGHT)
 
     def _unfold(self) -> None:
         self.setMaximumHeight(NO_LIMIT)
         for child in self._folded_children:
-            child.show()
+            hidden_meanwhile = child.isHidden() and child.testAttribute(Qt.WA_WState_ExplicitShowHide)
+            child.setVisible(not hidden_meanwhile)
         self._folded_children = []
 
     def showEvent(self, event) -> None:
