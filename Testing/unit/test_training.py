@@ -1,68 +1,38 @@
-"""Store, sampling, augmentation and a whole small training."""
-
-import csv
-import io
-import json
+"""Store, sampling and augmentation of training slices."""
 
 import numpy as np
 import pytest
 import torch
-from abdomens import KIDNEY, KIDNEY_HU, TUMOR, TUMOR_HU, abdomen
-from tiny_models import make_catalogue
+from abdomens import KIDNEY, KIDNEY_HU, TUMOR, TUMOR_HU
+from tiny_stores import NORMALIZATION, TRAINING, VALIDATION
 
-from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.networks.affine import resample
 from PediatricRenalSegLib.networks.pose_stn import similarity
-from PediatricRenalSegLib.preprocessing import AIR_HU, CANVAS, Normalization
+from PediatricRenalSegLib.preprocessing import AIR_HU, CANVAS
 from PediatricRenalSegLib.training.augment import Augmentation, Girth, move
-from PediatricRenalSegLib.training.config import read_config
-from PediatricRenalSegLib.training.export import export_model
+from PediatricRenalSegLib.training.batch import StoredSlices, as_stored, box_corners, join, labeled_normalization
+from PediatricRenalSegLib.training.config import AUGMENTATIONS
+from PediatricRenalSegLib.training.nnunet_augment import NnUNetAugmentation
 from PediatricRenalSegLib.training.prepare import SLICES, generated_patient, store_patient
-from PediatricRenalSegLib.training.real_data import TrainingPatient
-from PediatricRenalSegLib.training.sampling import Sampler, as_stored, box_corners, labeled_normalization
+from PediatricRenalSegLib.training.sampling import Sampler, TrainingSlices
 from PediatricRenalSegLib.training.stages import target_box
 from PediatricRenalSegLib.training.store import VALIDATION_SHARE, add_patient, is_validation, open_store, patient_box
-from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import InputError
 
-CPU = torch.device("cpu")
-NORMALIZATION = Normalization(-100.0, 300.0, 50.0, 80.0)
 PIXEL = 2 / CANVAS
 """Side of a pixel in normalized coordinates."""
-KINDS = ("generated", "composite", "real", "generated")
-NAMES = [f"child-{number}" for number in range(200)]
-TRAINING = [name for name in NAMES if not is_validation(name)][: len(KINDS)]
-VALIDATION = next(name for name in NAMES if is_validation(name))
-POSE_EPOCHS = 5
-TINY = {
-    "features": 2,
-    "crop": "quarter",
-    "pose": {"epochs": POSE_EPOCHS, "batches": 12, "batch_size": 4},
-    "crop_stage": {"epochs": 2, "batches": 2, "batch_size": 3},
-    "unet": {"epochs": 2, "batches": 2, "batch_size": 3},
-}
-CARD = {
-    "id": "tiny", "version": "0.1", "license": "Apache-2.0", "license_notice": "none", "training_domain": "ellipses",
-    "limits": "everything", "scores": {"ellipses": {"kidney": 0.5}},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A store of analytic children of different size and place: one to validate, the others to train."""
-    folder = tmp_path_factory.mktemp("store")
-    for number, (name, kind) in enumerate(zip([*TRAINING, VALIDATION], [*KINDS, "real"])):
-        width = 60 + 12 * number
-        child = abdomen(
-            (6, 128, 128), (8.0, 2.0, 2.0), width, 0.75 * width, center=(4 * number, -6 * number), seed=number
-        )
-        store_patient(folder, TrainingPatient(name, kind, child.image, child.labels, child.spacing))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def store(folder):
     return open_store(folder, validation=False)
+
+
+def batches(store, size, count=5, shares=None, augmentation="none", workers=0, seed=0):
+    """Batches of the first epoch."""
+    sampler = Sampler(store, shares or {kind: 1 for kind in sorted(set(store.kinds))}, seed)
+    slices = TrainingSlices(store, NORMALIZATION, augmentation)
+    return list(slices.batches(sampler.epoch(0, 0, count, size), workers))
 
 
 # Store
@@ -120,11 +90,9 @@ def test_generated_patient_fits_the_store(tmp_path):
 
 
 def test_a_third_kidney_and_a_third_tumor(store):
-    sampler = Sampler(store, {"generated": 1, "composite": 1, "real": 1}, NORMALIZATION, seed=0)
-    for _ in range(5):
-        labels = sampler.draw(12).labels
+    for batch in batches(store, size=12):
         for structure in (KIDNEY, TUMOR):
-            assert (labels == structure).any(dim=2).any(dim=1).sum() >= 4
+            assert (batch.labels == structure).any(dim=2).any(dim=1).sum() >= 4
 
 
 def test_kinds_without_tumor_leave_the_tumor_third_to_the_others(tmp_path):
@@ -134,9 +102,8 @@ def test_kinds_without_tumor_leave_the_tumor_third_to_the_others(tmp_path):
     with_tumor[:, 8:24, 16:24] = TUMOR
     for name, kind, values in zip(TRAINING, ("real", "generated"), (labels, with_tumor)):
         add_patient(tmp_path, name, kind, np.zeros_like(values, np.int16), values > 0, values)
-    sampler = Sampler(open_store(tmp_path, validation=False), {"real": 0.9, "generated": 0.1}, NORMALIZATION, seed=0)
-    for _ in range(5):
-        assert (sampler.draw(12).labels == TUMOR).any(dim=2).any(dim=1).sum() >= 4
+    for batch in batches(open_store(tmp_path, validation=False), size=12, shares={"real": 0.9, "generated": 0.1}):
+        assert (batch.labels == TUMOR).any(dim=2).any(dim=1).sum() >= 4
 
 
 def test_composites_are_never_validation(tmp_path):
@@ -152,28 +119,26 @@ def test_rare_structures_are_oversampled(tmp_path):
     labels = np.zeros((40, 32, 32), np.uint8)
     labels[7, 8:24, 8:16], labels[7, 8:24, 16:24] = KIDNEY, TUMOR
     add_patient(tmp_path, TRAINING[0], "real", np.zeros_like(labels, np.int16), labels > 0, labels)
-    sampler = Sampler(open_store(tmp_path, validation=False), {"real": 1}, NORMALIZATION, seed=0)
-    for _ in range(5):
-        assert (sampler.draw(6).labels > 0).any(dim=2).any(dim=1).sum() >= 4
+    for batch in batches(open_store(tmp_path, validation=False), size=6):
+        assert (batch.labels > 0).any(dim=2).any(dim=1).sum() >= 4
 
 
-def test_same_seed_same_batches(store):
-    def batch(seed):
-        return Sampler(store, {"generated": 1}, NORMALIZATION, seed).draw(4)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_same_seed_same_batches(store, augmentation):
+    def batch(seed, workers=0):
+        return join(batches(store, 4, count=2, augmentation=augmentation, seed=seed, workers=workers))
 
-    for one, other in zip(vars(batch(1)).values(), vars(batch(1)).values()):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for again in (batch(1), batch(1, workers=2)):
+        for one, other in zip(vars(batch(1)).values(), vars(again).values()):
+            torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     assert not torch.equal(batch(1).image, batch(2).image)
 
 
-def test_sampler_goes_on_where_it_was(store):
-    sampler = Sampler(store, {"generated": 1}, NORMALIZATION, seed=1)
-    sampler.draw(4)
-    state = sampler.state_dict()
-    expected = sampler.draw(4).image
-    other = Sampler(store, {"generated": 1}, NORMALIZATION, seed=9)
-    other.load_state_dict(state)
-    assert torch.equal(other.draw(4).image, expected)
+def test_epochs_and_stages_differ(store):
+    sampler = Sampler(store, {"real": 1}, seed=0)
+    epochs = [sampler.epoch(*which, batches=2, size=3) for which in ((0, 0), (0, 1), (1, 0))]
+    assert all(one != other for one in epochs for other in epochs if one is not other)
+    assert len({draw.seed for epoch in epochs for batch in epoch for draw in batch}) == 3 * 2 * 3
 
 
 def test_shares_of_kinds(tmp_path):
@@ -182,21 +147,20 @@ def test_shares_of_kinds(tmp_path):
         labels = np.zeros((2, 32, 32), np.uint8)
         labels[:, :rows] = KIDNEY
         add_patient(tmp_path, name, kind, np.zeros_like(labels, np.int16), labels > 0, labels)
-    sampler = Sampler(
-        open_store(tmp_path, validation=False), {"generated": 1, "real": 3, "composite": 4}, NORMALIZATION, 0
-    )
-    areas = torch.cat([sampler.draw(50).labels for _ in range(4)]).float().mean(dim=(1, 2))
-    assert (areas < 0.26).float().mean().item() == pytest.approx(0.75, abs=0.12)
+    shares = {"generated": 1, "real": 3, "composite": 4}
+    drawn = join(batches(open_store(tmp_path, validation=False), size=50, count=4, shares=shares))
+    areas = drawn.labels.float().mean(dim=(1, 2))
+    assert (areas == 4 / 32).float().mean().item() == pytest.approx(0.75, abs=0.12)
 
 
 def test_no_slices_of_the_wanted_kinds(store):
-    with pytest.raises(ValueError, match="no slices of the kinds imagined"):
-        Sampler(store, {"imagined": 1}, NORMALIZATION, 0)
+    with pytest.raises(InputError, match="kinds composite, generated, real, but shares gives none"):
+        Sampler(store, {"imagined": 1}, 0)
 
 
 def test_validation_slices_are_as_stored(store):
     rows = np.array([2, 5])
-    batch = as_stored(store, rows, NORMALIZATION)
+    batch = as_stored(StoredSlices.of(store, rows), NORMALIZATION)
     hu = np.where(store.masks[rows], store.images[rows], AIR_HU)
     np.testing.assert_allclose(batch.image[:, 0], NORMALIZATION(hu), rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(batch.labels, store.labels[rows])
@@ -273,16 +237,49 @@ def test_augmentation_stays_in_its_range():
     assert mirrored == pytest.approx(ranges.mirror, abs=0.05)
 
 
-def test_corners_move_with_the_labels(store):
-    batch = Sampler(store, {"generated": 1}, NORMALIZATION, seed=3).draw(9)
-    for labels, corners in zip(batch.labels, batch.corners):
-        points = label_points(labels > 0)
-        assert (points >= corners.amin(dim=0) - 2 * PIXEL).all() and (points <= corners.amax(dim=0) + 2 * PIXEL).all()
+def test_nnunet_augmentation_keeps_image_mask_and_labels_together(store):
+    """An image that is bright exactly where the label is, before and after."""
+    y, x = np.ogrid[:CANVAS, :CANVAS]
+    disk = torch.from_numpy((y - 150) ** 2 + (x - 90) ** 2 < 40**2).expand(40, CANVAS, CANVAS)
+    slices = StoredSlices(400.0 * disk[:, None], torch.ones(disk[:, None].shape), disk.byte(), torch.zeros(40, 4, 2))
+    batch = NnUNetAugmentation()(slices, NORMALIZATION, seed=0)
+    areas = (batch.labels == 1).sum(dim=(1, 2)) / disk[0].sum()
+    assert areas.min() < 0.7 < 1.4 < areas.max() and set(batch.labels.unique().tolist()) == {0, 1}
+    for image, labels in zip(batch.image[:, 0], batch.labels):
+        inside, outside = image[labels == 1], image[labels == 0]
+        threshold = (inside.median() + outside.median()) / 2
+        assert (inside < threshold).float().mean() < 0.05 and (outside > threshold).float().mean() < 0.05
+    assert (batch.labels != disk).any(dim=2).any(dim=1).float().mean() > 0.7, "three of four are mirrored at least"
+
+
+@pytest.mark.parametrize("augmentation", ["none", "nnunet"])
+def test_corners_move_with_the_labels(store, augmentation):
+    for batch in batches(store, 9, count=3, augmentation=augmentation, seed=3):
+        for labels, corners in zip(batch.labels, batch.corners):
+            assert _inside(label_points(labels > 0), corners)
+
+
+def test_corners_move_with_the_labels_when_bodies_bend(store):
+    """Girth bends the sides of the box, so its bounding box has to do."""
+    for batch in batches(store, 9, count=3, augmentation="varied", seed=3):
+        for labels, corners in zip(batch.labels, batch.corners):
+            points, rim = label_points(labels > 0), 2 * PIXEL
+            assert (points >= corners.amin(dim=0) - rim).all() and (points <= corners.amax(dim=0) + rim).all()
+
+
+def _inside(points, corners):
+    """Whether points lie in a parallelogram, given by its corners (x, y) in any order, but for two pixels."""
+    origin, *others = corners
+    opposite = max(others, key=lambda corner: (corner - origin).norm())
+    one, other = (corner - origin for corner in others if corner is not opposite)
+    shares = torch.linalg.solve(torch.stack([one, other], dim=1), (points - origin).T)
+    rim = 2 * PIXEL / torch.stack([one.norm(), other.norm()])[:, None]
+    return bool(((shares >= -rim) & (shares <= 1 + rim)).all())
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.5])
 def test_target_box_covers_the_labels(store, angle):
-    batch = as_stored(store, np.arange(len(store)), NORMALIZATION)
+    batch = as_stored(StoredSlices.of(store, np.arange(len(store))), NORMALIZATION)
     count = len(store)
     pose = similarity(
         torch.full((count,), angle), torch.tensor([[0.9, 1.2]]).expand(count, 2), torch.full((count, 2), 0.1)
@@ -304,201 +301,3 @@ def test_target_box_is_not_needlessly_large():
 def label_points(found):
     """Centers (x, y) of the true pixels in normalized coordinates."""
     return (2 * found.nonzero().flip(1) + 1) / CANVAS - 1
-
-
-# Training
-
-
-@pytest.fixture(scope="module")
-def reference_mask(folder):
-    child = abdomen((3, CANVAS, CANVAS), (5.0, 1.0, 1.0), half_width=75, half_depth=55)
-    path = folder / "reference.npy"
-    np.save(path, (child.image[1] > -500).astype(np.uint8))
-    return path
-
-
-def write_config(path, folder, reference_mask, **changes):
-    paths = {"store": str(folder), "output": "run", "reference_mask": str(reference_mask)}
-    path.write_text(json.dumps({**paths, **TINY, **changes}))
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(folder, reference_mask, tmp_path_factory):
-    """Folder of an uninterrupted training."""
-    config = read_config(write_config(tmp_path_factory.mktemp("training") / "config.json", folder, reference_mask))
-    Trainer(config, CPU).run()
-    return config.output
-
-
-def rows(run):
-    """The log without its seconds."""
-    with (run / "log.csv").open(newline="") as file:
-        return [
-            [row[name] for name in ("stage", "epoch", "loss", "validation", "learning_rate")]
-            for row in csv.DictReader(file)
-        ]
-
-
-def test_all_three_stages_run(finished):
-    expected = [("pose", POSE_EPOCHS), ("crop", 2), ("unet", 2)]
-    assert [row[:2] for row in rows(finished)] == [
-        [stage, str(n + 1)] for stage, epochs in expected for n in range(epochs)
-    ]
-    assert all(np.isfinite(float(value)) for row in rows(finished) for value in row[2:])
-
-
-def test_pose_loss_falls(finished):
-    losses = [float(row[2]) for row in rows(finished) if row[0] == "pose"]
-    assert losses[-1] < 0.8 * losses[0]
-
-
-def test_learning_rate_follows_the_poly_schedule(finished):
-    rates = [float(row[4]) for row in rows(finished)]
-    expected = [0.01 * (1 - n / POSE_EPOCHS) ** 0.9 for n in range(POSE_EPOCHS)]
-    np.testing.assert_allclose(rates[:POSE_EPOCHS], expected, rtol=1e-3)
-
-
-class Killed(BaseException):
-    """As if the power had failed."""
-
-
-@pytest.mark.parametrize("batches", [31, 63, 67], ids=["pose", "crop", "unet"])
-def test_killed_training_goes_on_as_if_nothing_happened(folder, reference_mask, finished, tmp_path, batches):
-    """Killed in the middle of an epoch of each stage."""
-    config = read_config(write_config(tmp_path / "config.json", folder, reference_mask))
-    trainer = Trainer(config, CPU)
-    draw, drawn = trainer.sampler.draw, []
-
-    def draw_until_killed(size):
-        if len(drawn) == batches:
-            raise Killed
-        drawn.append(size)
-        return draw(size)
-
-    trainer.sampler.draw = draw_until_killed
-    with pytest.raises(Killed):
-        trainer.run()
-    assert len(rows(config.output)) < len(rows(finished))
-    resumed = Trainer(config, CPU).run()
-    assert rows(config.output) == rows(finished)
-    best = torch.load(finished / "best.pt", weights_only=True)
-    for name, value in resumed.state_dict().items():
-        torch.testing.assert_close(value, best[name], rtol=1e-4, atol=1e-6)
-
-
-def test_stages_train_only_their_own_network(folder, reference_mask, tmp_path):
-    config = read_config(write_config(tmp_path / "config.json", folder, reference_mask))
-    config.output.mkdir()
-    trainer = Trainer(config, CPU)
-    start = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    trainer._run_stage(*trainer.stages[0])
-    changed = {
-        name.split(".")[0] for name, value in trainer.model.state_dict().items() if not torch.equal(value, start[name])
-    }
-    assert changed == {"pose_stn"}
-
-
-def test_best_model_is_the_mean_of_the_last_part(folder, reference_mask, tmp_path):
-    """With two epochs of two batches and ``averaged`` at a half, the mean of the last two states."""
-    changes = {"pose": {"epochs": 0}, "crop_stage": {"epochs": 0}}
-    trainer = Trainer(read_config(write_config(tmp_path / "config.json", folder, reference_mask, **changes)), CPU)
-    states, validate = [], trainer._validate
-    draw = trainer.sampler.draw
-
-    def remember(size):
-        states.append({name: value.clone() for name, value in trainer.model.unet.state_dict().items()})
-        return draw(size)
-
-    def prefer_the_last(stage):
-        validate(stage)
-        return trainer.progress["epoch"]
-
-    trainer.sampler.draw, trainer._validate = remember, prefer_the_last
-    best = trainer.run().unet.state_dict()
-    last = torch.load(trainer.checkpoint_path, weights_only=False)["model"]
-    states.append({name.removeprefix("unet."): value for name, value in last.items() if name.startswith("unet.")})
-    assert len(states) == 5
-    for name, value in best.items():
-        if value.is_floating_point():
-            torch.testing.assert_close(value, (states[3][name] + states[4][name]) / 2)
-
-
-def test_export_writes_a_model_that_reads_back(finished, reference_mask, tmp_path, monkeypatch):
-    make_catalogue(tmp_path, monkeypatch, [])
-    (tmp_path / "card.json").write_text(json.dumps(CARD))
-    entry = export_model(finished, tmp_path / "card.json", tmp_path / "tiny.pt")
-    assert entry.sha256 == model_bundle.file_sha256(tmp_path / "tiny.pt") and entry.id == "tiny"
-    loaded = model_bundle.load_model(str(tmp_path / "tiny.pt"), CPU)
-    for name, value in CARD.items():
-        assert getattr(loaded.metadata, name) == value
-    assert loaded.metadata.crop == "quarter" and loaded.metadata.size == CANVAS
-    assert loaded.metadata.labels == {"background": 0, "kidney": 1, "tumor": 2}
-    assert TUMOR_HU < loaded.metadata.normalization.mean < KIDNEY_HU
-    best = torch.load(finished / "best.pt", weights_only=True)
-    for name, value in loaded.network.state_dict().items():
-        assert torch.equal(value, best[name]), name
-    extra = {model_bundle.REFERENCE_MASK: ""}
-    torch.jit.load(str(tmp_path / "tiny.pt"), _extra_files=extra)
-    np.testing.assert_array_equal(np.load(io.BytesIO(extra[model_bundle.REFERENCE_MASK])), np.load(reference_mask))
-
-
-def test_export_without_training_is_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no checkpoint.pt"):
-        export_model(tmp_path, tmp_path / "card.json", tmp_path / "model.pt")
-
-
-@pytest.mark.parametrize(("text", "words"), [(None, "cannot be read"), ("{", "cannot be read"), ("{}", "lacks 'id'")])
-def test_wrong_card_is_refused(finished, tmp_path, text, words):
-    if text is not None:
-        (tmp_path / "card.json").write_text(text)
-    with pytest.raises(InputError, match=words):
-        export_model(finished, tmp_path / "card.json", tmp_path / "model.pt")
-    assert not (tmp_path / "model.pt").exists()
-
-
-# Configuration
-
-
-def test_paths_are_relative_to_the_configuration(folder, reference_mask, tmp_path):
-    config = read_config(write_config(tmp_path / "config.json", folder, reference_mask))
-    assert config.output == tmp_path / "run" and config.store == folder and config.pose.epochs == POSE_EPOCHS
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"speed": 1}, "unknown key 'speed'"),
-        ({"crop": "third"}, "crop must be one of full, half, quarter, not 'third'"),
-        ({"pose": {"epoch": 3}}, "pose takes only epochs, batches, batch_size"),
-        ({"unet": 3}, "unet takes only"),
-    ],
-)
-def test_wrong_values_are_refused(folder, reference_mask, tmp_path, changes, words):
-    path = write_config(tmp_path / "config.json", folder, reference_mask, **changes)
-    with pytest.raises(InputError, match=words):
-        read_config(path)
-
-
-def test_absent_reference_mask_is_refused(folder, tmp_path):
-    path = write_config(tmp_path / "config.json", folder, "absent.npy")
-    with pytest.raises(InputError, match="no reference mask at .*absent.npy"):
-        read_config(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (None, "No training configuration"),
-        ("{", "not valid JSON .line 1"),
-        ("{}", "lacks the key 'output'"),
-        ('{"store": "s", "output": "o"}', "lacks the key 'reference_mask'"),
-        ("[1]", "must be a JSON object"),
-    ],
-)
-def test_broken_configurations_are_refused(tmp_path, text, words):
-    path = tmp_path / "config.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(InputError, match=words):
-        read_config(path)

@@ -7,10 +7,13 @@ from torch import Tensor, nn
 
 from .affine import compose, invert, resample
 from .crop_stn import CropSTN
+from .identity import IdentityTransform
 from .pose_stn import PoseSTN
 from .unet import UNet
 
 CROP_DIVISORS = {"full": 1, "half": 2, "quarter": 4}
+METHODS = {"unet": (), "pose": ("pose",), "pose_and_crop": ("pose", "crop")}
+"""The STNs before the U-Net, by method: the rows of the paper's tables 2 and 3."""
 
 
 class SegmentationPipeline(nn.Module):
@@ -19,18 +22,27 @@ class SegmentationPipeline(nn.Module):
     size: side of the square input image in pixels.
     crop: "full", "half" or "quarter": the side of the U-Net's input as a part of ``size``.
     air: normalized intensity of air, the value of places outside the image.
+    method: one of ``METHODS``. Absent STNs are identities.
 
     The slice is resampled once, with the composition of both matrices: the paper's result with one
     interpolation less.
     """
 
-    def __init__(self, size: int, classes: int, crop: str = "half", features: int = 24, air: float = 0.0):
+    def __init__(
+        self,
+        size: int,
+        classes: int,
+        crop: str = "half",
+        features: int = 24,
+        air: float = 0.0,
+        method: str = "pose_and_crop",
+    ):
         super().__init__()
         self.size = size
         self.crop_size = size // CROP_DIVISORS[crop]
         self.air = air
-        self.pose_stn = PoseSTN()
-        self.crop_stn = CropSTN()
+        self.pose_stn = PoseSTN() if "pose" in METHODS[method] else IdentityTransform()
+        self.crop_stn = CropSTN() if "crop" in METHODS[method] else IdentityTransform()
         self.unet = UNet(self.crop_size, classes, features)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tuple[Tensor, Tensor, Tensor]:

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.affine import sampling_grid
+from ..networks.affine import invert, sampling_grid
 from ..networks.pose_stn import similarity
-from ..preprocessing import AIR_HU
+from ..preprocessing import AIR_HU, Normalization
+from .batch import Batch, StoredSlices, normalized, transform_points
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,22 @@ class Augmentation:
     distractor: float = 0.4
     """Probability of contrast medium in the gut, and of fluid in the fat: the first is as bright as a kidney, and
     few scans of a store show either."""
+
+    def __call__(self, slices: StoredSlices, normalization: Normalization, seed: int) -> Batch:
+        """Slices drawn anew; the same seed gives the same."""
+        count, generator = len(slices.hu), torch.Generator().manual_seed(seed)
+        matrix = self.matrix(count, generator)
+        girth = Girth.of(slices.mask, self.girths(count, generator))
+        hu, mask, labels = move(slices.hu, slices.mask, slices.labels, matrix, girth)
+        hu = self.distractors(hu, labels, generator)
+        hu = self.intensities(hu, generator)
+        return Batch(
+            image=normalized(hu, mask, normalization),
+            mask=mask,
+            labels=labels,
+            corners=transform_points(invert(matrix), girth.target(slices.corners)),
+            wobble=self.wobbles(count, generator),
+        )
 
     def matrix(self, count: int, generator: torch.Generator) -> Tensor:
         """``(count, 2, 3)`` random similarity matrices, output to input coordinates."""
@@ -160,8 +177,7 @@ def _range(occupied: Tensor) -> tuple[Tensor, Tensor]:
 def move(images: Tensor, masks: Tensor, labels: Tensor, matrix: Tensor, girth: Girth) -> tuple[Tensor, Tensor, Tensor]:
     """Resample slices with ``(B, 2, 3)`` matrices, the bodies made wider or thinner.
 
-    images ``(B, 1, H, W)`` HU, masks ``(B, 1, H, W)`` and labels ``(B, H, W)`` uint8. Masks and labels take the
-    nearest pixel.
+    images ``(B, 1, H, W)`` HU, masks ``(B, 1, H, W)``, labels ``(B, H, W)``. Masks and labels take the nearest pixel.
     """
     size = images.shape[-1]
     grid = girth.source(sampling_grid(matrix, size, size))

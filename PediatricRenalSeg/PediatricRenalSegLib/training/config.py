@@ -1,12 +1,18 @@
 """What a training run is told, read from a JSON file."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from ..networks.pipeline import CROP_DIVISORS
+from ..networks.pipeline import CROP_DIVISORS, METHODS
 from ..preprocessing import CANVAS
 from ..volume import InputError
+
+AUGMENTATIONS = ("varied", "none", "nnunet")
+TRAINABLE = ("all", "outer", "decoder", "frozen")
+PATHS = ("store", "output", "reference_mask", "start")
+STAGES = ("pose", "crop_stage", "unet")
 
 
 @dataclass(frozen=True)
@@ -16,6 +22,7 @@ class StageConfig:
     epochs: int = 50
     batches: int = 100
     batch_size: int = 16
+    """Slices, of all processes together."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +32,57 @@ class TrainingConfig:
     store: Path
     """Folder of prepared patients."""
     output: Path
-    """Folder for checkpoints and ``log.csv``."""
-    reference_mask: Path
-    """``.npy`` with the ``(256, 256)`` foreground mask of the reference subject."""
+    """Folder for checkpoints and logs."""
+    reference_mask: Path | None = None
+    """``.npy`` with the ``(256, 256)`` foreground mask of the reference subject; needed where the pose STN is trained
+    from the beginning."""
     seed: int = 0
+    workers: int = 0
+    """Processes that augment slices while the network learns, 0 for none. An augmented slice takes 14 ms of one
+    processor core, more than a GPU needs to learn it."""
+    bfloat16: bool = False
+    """Mixed precision; twice as fast on processors with bfloat16 arithmetic."""
+
+    method: str = "pose_and_crop"
+    """``unet`` alone, ``pose`` (with the pose STN) or ``pose_and_crop`` (with both): tables 2 and 3 of the paper."""
     crop: str = "half"
+    """U-Net's input as a part of the slice; ``full`` for the methods without crop STN."""
     features: int = 24
+    """Of the U-Net's first level."""
     pose: StageConfig = field(default_factory=StageConfig)
     crop_stage: StageConfig = field(default_factory=StageConfig)
     unet: StageConfig = field(default_factory=lambda: StageConfig(epochs=200))
+    """At most so many epochs; the paper has at least 50, then early stopping (``patience``)."""
     patience: int = 20
     """U-Net epochs without a better validation Dice, after the first 50, that end the training."""
-    averaged: float = 0.5
-    """Last part of the U-Net's epochs over whose weights the mean is taken (Cha et al., SWAD, NeurIPS 2021). On a scan
-    that was not trained on, two states of a training 36 epochs apart had a kidney Dice of 0.898 and 0.801, their mean
-    0.906; on four others the mean differed by at most 0.01 from the better one."""
+
+    start: Path | None = None
+    """Model file whose weights are trained on. Its STNs stay unless ``pose`` or ``crop_stage`` are given."""
+    trainable: str = "all"
+    """What the U-Net of ``start`` may change (table 1 of the paper): ``all``, the ``decoder``, ``outer`` (first two
+    blocks of the encoder, last two of the decoder), or nothing (``frozen``: it is validated and kept)."""
+
     shares: dict[str, float] = field(default_factory=lambda: {"generated": 0.3, "composite": 0.4, "real": 0.3})
     """Part of every batch by the kind of its patients; kinds that a store lacks leave theirs to the others."""
-    bfloat16: bool = False
-    """Mixed precision; twice as fast on processors with bfloat16 arithmetic."""
+    augmentation: str = "varied"
+    """``varied`` (``augment.Augmentation``), ``nnunet`` (nnU-Net's, the baseline of the paper) or ``none``."""
+
+    learning_rate: float = 0.01
+    """Of all networks, as in the paper."""
+    poly_exponent: float = 0.9
+    """Of the poly schedule, nnU-Net's value. The paper has the schedule for the U-Net only. The STNs get it too: at a
+    constant rate the validated pose loss kept jumping between 9 and 28 percent from one epoch to the next."""
+    stn_momentum: float = 0.9
+    """The paper gives none for the STNs. It also has 1,250 batches an epoch; with the tenth of that, SGD without
+    momentum does not arrive."""
+    unet_momentum: float = 0.99
+    """Nesterov's, as in the paper."""
+    weight_decay: float = 3e-5
+    """Of the U-Net, as in the paper."""
+    averaged: float = 0.5
+    """Last part of the U-Net's epochs over whose weights the mean is taken (Cha et al., SWAD, NeurIPS 2021); the paper
+    has none of it. On a scan that was not trained on, two states of a training 36 epochs apart had a kidney Dice of
+    0.898 and 0.801, their mean 0.906; on four others the mean differed by at most 0.01 from the better one."""
 
     @property
     def size(self) -> int:
@@ -51,6 +90,14 @@ class TrainingConfig:
 
     def to_dict(self) -> dict:
         return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "TrainingConfig":
+        """The inverse of ``to_dict``. Keys of other versions are passed over, missing ones have the default."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        paths = {name: Path(known[name]) for name in PATHS if known.get(name)}
+        stages = {name: StageConfig(**known[name]) for name in STAGES if name in known}
+        return cls(**{**known, **paths, **stages})
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -64,29 +111,89 @@ def read_config(path: Path) -> TrainingConfig:
         raise InputError(f"{path} is not valid JSON (line {error.lineno}): {error.msg}.") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} must be a JSON object of keys and values.")
-    known = TrainingConfig.__dataclass_fields__
+    try:
+        return _config(values, path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def check_config(config: TrainingConfig) -> None:
+    """Raise ``InputError`` for values that are out of range or do not go together."""
+    for name, choices in (
+        ("method", METHODS),
+        ("crop", CROP_DIVISORS),
+        ("augmentation", AUGMENTATIONS),
+        ("trainable", TRAINABLE),
+    ):
+        _require(getattr(config, name) in choices, config, name, f"one of {', '.join(choices)}")
+    for name in ("seed", "workers", "patience", "features"):
+        _require(_is_count(getattr(config, name)), config, name, "a whole number, not negative")
+    for name in ("learning_rate", "poly_exponent", "weight_decay"):
+        _require(_is_number(getattr(config, name), 0, float("inf")), config, name, "a number, not negative")
+    for name in ("stn_momentum", "averaged"):
+        _require(_is_number(getattr(config, name), 0, 1), config, name, "a number from 0 to 1")
+    momentum = config.unet_momentum
+    _require(_is_number(momentum, 0, 1) and 0 < momentum < 1, config, "unet_momentum", "a number between 0 and 1")
+    _check_combinations(config)
+
+
+def _check_combinations(config: TrainingConfig) -> None:
+    if "crop" not in METHODS[config.method] and config.crop != "full":
+        raise InputError(f'the method {config.method!r} has no crop STN: give "crop": "full".')
+    if config.trainable != "all" and not config.start:
+        raise InputError(f"trainable is {config.trainable!r}, but there is no model to start from: give start.")
+    if config.start and not config.start.is_file():
+        raise InputError(f"there is no model to start from at {config.start}.")
+    if config.reference_mask and not config.reference_mask.is_file():
+        raise InputError(f"there is no reference mask at {config.reference_mask}.")
+    if "pose" in METHODS[config.method] and not (config.reference_mask or config.start):
+        raise InputError("the pose STN needs a reference subject: give reference_mask.")
+    if not (config.unet.epochs or config.start):
+        raise InputError("unet must have at least one epoch.")
+
+
+def _config(values: dict, folder: Path) -> TrainingConfig:
+    known = {field.name: field for field in fields(TrainingConfig)}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise InputError(f"{path} has the unknown key {unknown[0]!r}; known are {', '.join(known)}.")
-    missing = sorted({"store", "output", "reference_mask"} - set(values))
+        raise InputError(f"unknown key {unknown[0]!r}; known are {', '.join(known)}.")
+    needed = {name for name, field in known.items() if field.default is field.default_factory is MISSING}
+    missing = sorted(needed - set(values))
     if missing:
-        raise InputError(f"{path} lacks the key {missing[0]!r}.")
-    for name in ("store", "output", "reference_mask"):
-        values[name] = path.parent / values[name]
-    for name in ("pose", "crop_stage", "unet"):
-        if name in values:
-            values[name] = _stage(values[name], name, path)
-    config = TrainingConfig(**values)
-    if config.crop not in CROP_DIVISORS:
-        raise InputError(f"{path}: crop must be one of {', '.join(CROP_DIVISORS)}, not {config.crop!r}.")
-    if not config.reference_mask.is_file():
-        raise InputError(f"{path}: there is no reference mask at {config.reference_mask}.")
+        raise InputError(f"the key {missing[0]!r} is missing.")
+    if values.get("start"):
+        values = {"pose": {"epochs": 0}, "crop_stage": {"epochs": 0}, **values}
+    paths = {name: folder / _text(values, name) for name in PATHS if values.get(name) is not None}
+    stages = {name: _stage(values[name], name) for name in STAGES if name in values}
+    config = TrainingConfig(**{**values, **paths, **stages})
+    check_config(config)
     return config
 
 
-def _stage(values: dict, name: str, path: Path) -> StageConfig:
-    try:
-        return StageConfig(**values)
-    except TypeError:
-        known = ", ".join(StageConfig.__dataclass_fields__)
-        raise InputError(f"{path}: {name} takes only {known}.") from None
+def _text(values: dict, name: str) -> str:
+    if not isinstance(values[name], str):
+        raise InputError(f"{name} must be a path, not {values[name]!r}.")
+    return values[name]
+
+
+def _stage(values: Any, name: str) -> StageConfig:
+    known = StageConfig.__dataclass_fields__
+    if not isinstance(values, dict) or set(values) - set(known):
+        raise InputError(f"{name} takes only {', '.join(known)}.")
+    stage = StageConfig(**values)
+    if not (_is_count(stage.epochs) and all(_is_count(n) and n for n in (stage.batches, stage.batch_size))):
+        raise InputError(f"{name} must have whole numbers above 0 (epochs: 0 or more), not {values}.")
+    return stage
+
+
+def _require(right: bool, config: TrainingConfig, name: str, what: str) -> None:
+    if not right:
+        raise InputError(f"{name} must be {what}, not {getattr(config, name)!r}.")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high

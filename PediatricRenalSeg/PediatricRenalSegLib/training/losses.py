@@ -1,10 +1,15 @@
-"""The paper's losses (section 4, equations 1 to 3). Each is minimized."""
+"""The paper's losses (section 4, equations 1 to 3). Each is minimized.
+
+The batch is that of all processes (``distributed``): sums and means over its slices are taken over all of them.
+"""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .distributed import mean_over_slices, total
 
 EPSILON = 1e-6
 
@@ -16,7 +21,7 @@ def pose_loss(homogenized_mask: Tensor, reference_mask: Tensor) -> Tensor:
     """
     overlap = (homogenized_mask * reference_mask).sum(dim=(1, 2, 3))
     size = homogenized_mask.square().sum(dim=(1, 2, 3)) + reference_mask.square().sum(dim=(1, 2, 3))
-    return (100 - 100 * 2 * overlap / (size + EPSILON)).mean()
+    return mean_over_slices(100 - 100 * 2 * overlap / (size + EPSILON))
 
 
 def crop_loss(crop: Tensor, target_crop: Tensor, theta: Tensor, target_theta: Tensor) -> Tensor:
@@ -25,8 +30,8 @@ def crop_loss(crop: Tensor, target_crop: Tensor, theta: Tensor, target_theta: Te
     crop, target_crop ``(B, 1, h, w)``; theta, target_theta ``(B, 2, 3)``. The text of the paper names an L1
     (mean absolute) and an L2 (root mean squared) term; so it is here.
     """
-    difference = (theta - target_theta).square().sum(dim=(1, 2))
-    return (crop - target_crop).abs().mean() + torch.sqrt(difference.mean() + EPSILON)
+    difference = mean_over_slices((theta - target_theta).square().sum(dim=(1, 2)))
+    return mean_over_slices((crop - target_crop).abs().mean(dim=(1, 2, 3))) + torch.sqrt(difference + EPSILON)
 
 
 def segmentation_loss(levels: Sequence[Tensor], reference: Tensor) -> Tensor:
@@ -35,12 +40,13 @@ def segmentation_loss(levels: Sequence[Tensor], reference: Tensor) -> Tensor:
     levels: probabilities ``(B, C, H / 2^n, W / 2^n)`` in the input frame, finest first; reference ``(B, H, W)``
     int64 labels. The weights are divided by their sum, as nnU-Net does.
     """
-    total = levels[0].new_zeros(())
+    loss = levels[0].new_zeros(())
     for n, probabilities in enumerate(levels):
         target = F.interpolate(reference[:, None].float(), probabilities.shape[-2:], mode="nearest-exact")[:, 0].long()
         log_probabilities = torch.log(probabilities.clamp_min(EPSILON))
-        total = total + (F.nll_loss(log_probabilities, target) + soft_dice_loss(probabilities, target)) / 2**n
-    return total / sum(1 / 2**n for n in range(len(levels)))
+        cross_entropy = mean_over_slices(F.nll_loss(log_probabilities, target, reduction="none").mean(dim=(1, 2)))
+        loss = loss + (cross_entropy + soft_dice_loss(probabilities, target)) / 2**n
+    return loss / sum(1 / 2**n for n in range(len(levels)))
 
 
 def soft_dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:
@@ -50,6 +56,6 @@ def soft_dice_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     """
     one_hot = F.one_hot(target, probabilities.shape[1]).movedim(-1, 1)[:, 1:].to(probabilities.dtype)
     foreground = probabilities[:, 1:]
-    overlap = (foreground * one_hot).sum(dim=(0, 2, 3))
-    size = foreground.sum(dim=(0, 2, 3)) + one_hot.sum(dim=(0, 2, 3))
+    sums = [values.sum(dim=(0, 2, 3)) for values in (foreground * one_hot, foreground + one_hot)]
+    overlap, size = total(torch.stack(sums))
     return 1 - ((2 * overlap + 1) / (size + 1)).mean()

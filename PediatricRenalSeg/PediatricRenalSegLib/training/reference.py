@@ -1,34 +1,82 @@
-"""The reference subject of the pose STN (paper section 4).
+"""The reference subject of the pose STN (paper section 4): like it all patients are laid.
 
-The paper takes a two-year-old, the average age of its patients, with the best pose. So does this project: a
-generated child of two years without tumor, lying straight in the middle of the scanner. The mask is kept with
-the training and shipped with the model.
+The paper takes a two-year-old, the average age of its patients, with the best pose in the eyes of physicians. This
+choice is the user's: a slice of a patient in the store (``stored_reference``), or by default a generated child of
+two years without tumor, lying straight in the middle of the scanner (``generated_reference``). The mask is kept
+with the training and shipped with the model.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ..preprocessing import to_canvas
 from ..synthetic import draw_anatomy, draw_settings, scan
+from ..volume import InputError
 
 AGE_YEARS = 2.0
 SEED = 2
+WINDOW_HU = (-150.0, 250.0)
+OUTSIDE = (0.3, 0.45, 0.7)
+"""Share of red, green and blue that a pixel outside the mask keeps in the picture."""
 
 
-def reference_mask() -> np.ndarray:
-    """Foreground mask ``(256, 256)`` uint8 of the reference child where its kidneys are largest."""
+@dataclass(frozen=True)
+class ReferenceSlice:
+    hu: np.ndarray
+    """``(256, 256)``."""
+    mask: np.ndarray
+    """``(256, 256)`` uint8: the body."""
+
+
+def generated_reference() -> ReferenceSlice:
+    """The slice of the generated child in which its kidneys are largest."""
     rng = np.random.default_rng(SEED)
     anatomy = draw_anatomy(AGE_YEARS, SEED, tumor=False)
     settings = replace(
         draw_settings(anatomy, rng), rotation_deg=0.0, offset_mm=(0.0, 0.0), table=False, arms=False, blanket=False
     )
     child = scan(anatomy, settings, rng)
-    _, masks, _, _ = to_canvas(child.image, child.spacing)
-    return masks[child.labels.astype(bool).sum(axis=(1, 2)).argmax()]
+    hu, masks, _, _ = to_canvas(child.image, child.spacing)
+    row = _largest(child.labels)
+    return ReferenceSlice(hu[row], masks[row])
 
 
-def write_reference_mask(path: Path) -> None:
-    """Write the mask as ``.npy``."""
-    np.save(path, reference_mask())
+def stored_reference(store: Path, patient: str, row: int | None = None) -> ReferenceSlice:
+    """A slice of a patient in the store, by its number from 0; by default the one with most labeled pixels.
+
+    Raises ``InputError`` if the store lacks the patient or the patient the slice.
+    """
+    path = store / f"{patient}.npz"
+    if not path.is_file():
+        raise InputError(f"The store {store} holds no patient {patient!r}: patients.csv in it lists those it has.")
+    with np.load(path) as stored:
+        count = len(stored["labels"])
+        row = _largest(stored["labels"]) if row is None else row
+        if not 0 <= row < count:
+            raise InputError(f"{patient} has no slice {row} in the store: choose 0 to {count - 1}.")
+        return ReferenceSlice(stored["images"][row], stored["masks"][row])
+
+
+def write_reference(reference: ReferenceSlice, path: Path) -> Path:
+    """Write the mask as ``.npy`` and a picture beside it, to judge the pose; returns the picture's path.
+
+    Raises ``InputError`` if ``path`` does not end in ``.npy``.
+    """
+    if path.suffix != ".npy":
+        raise InputError(f"The reference mask is an .npy file: name {path.with_suffix('.npy')} instead of {path}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, reference.mask)
+    low, high = WINDOW_HU
+    gray = np.clip((reference.hu - low) / (high - low), 0.0, 1.0)[..., None]
+    shade = np.where(reference.mask[..., None] > 0, 1.0, OUTSIDE)
+    picture = path.with_suffix(".png")
+    Image.fromarray(np.uint8(255 * np.maximum(gray, 0.25 * (shade < 1)) * shade)).save(picture)
+    return picture
+
+
+def _largest(labels: np.ndarray) -> int:
+    """The slice with most labeled voxels."""
+    return int((labels > 0).sum(axis=(1, 2)).argmax())

@@ -1,55 +1,52 @@
-"""Batches of training slices."""
+"""Which slices a training sees, and in what order.
 
-from dataclasses import dataclass
+What an epoch consists of depends on the seed, the stage and the number of the epoch alone, and how a slice is
+augmented on the seed drawn with it: a training that is resumed, or shared by several processes, sees the same
+slices as one that is not.
+"""
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from ..networks.affine import invert
-from ..preprocessing import AIR_HU, Normalization
+from ..preprocessing import Normalization
 from ..structures import STRUCTURES
-from .augment import Augmentation, Girth, move
+from ..volume import InputError
+from .augment import Augmentation
+from .batch import Batch, StoredSlices, as_stored, join
+from .distributed import part_of_process
 from .store import SliceStore
 
 OVERSAMPLED_SHARE = 1 / 3
 """At least this part of a batch's slices holds each structure (paper section 4, "Training")."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Slices as the network sees them."""
+class Draw(NamedTuple):
+    """One slice of a batch."""
 
-    image: Tensor
-    """``(B, 1, H, W)`` normalized."""
-    mask: Tensor
-    """``(B, 1, H, W)`` float 0/1."""
-    labels: Tensor
-    """``(B, H, W)`` int64."""
-    corners: Tensor
-    """``(B, 4, 2)``: the patient box's corners (x, y); NaN where nothing is labeled."""
-    wobble: Tensor
-    """``(B, 2, 3)``: by how much the U-Net's input differs from what the STNs deliver."""
-
-    def to(self, device: torch.device) -> "Batch":
-        return Batch(*(value.to(device) for value in vars(self).values()))
+    row: int
+    """In the store."""
+    seed: int
+    """Of its augmentation."""
 
 
 class Sampler:
     """Draws slices with the paper's oversampling and the shares of the kinds.
 
-    The state of the two random generators is the state of the sampler (``state_dict``).
+    Raises ``InputError`` if the store has no patients of these kinds.
     """
 
-    def __init__(self, store: SliceStore, shares: dict[str, float], normalization: Normalization, seed: int):
-        self.store = store
-        self.normalization = normalization
-        self.augmentation = Augmentation()
-        self.numbers = np.random.default_rng(seed)
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(self, store: SliceStore, shares: dict[str, float], seed: int):
+        self.seed = seed
         present = {kind: share for kind, share in shares.items() if (store.kinds == kind).any() and share > 0}
         if not present:
-            raise ValueError(f"The store holds no slices of the kinds {', '.join(shares)}.")
+            kinds = ", ".join(sorted(set(store.kinds)))
+            raise InputError(f"The store has patients of the kinds {kinds}, but shares gives none of them a part.")
         self.kinds = list(present)
         self.weights = np.array(list(present.values())) / sum(present.values())
         contains = {structure.label: store.contains(structure.label) for structure in STRUCTURES}
@@ -60,78 +57,71 @@ class Sampler:
             if len(pool := np.flatnonzero((store.kinds == kind) & found))
         }
 
-    def draw(self, size: int) -> Batch:
-        """The next batch, augmented."""
-        rows = np.array([self._row(position / size) for position in range(size)])
-        return self._augmented(rows)
+    def epoch(self, stage: int, number: int, batches: int, size: int) -> list[list[Draw]]:
+        """The batches of one epoch of a stage."""
+        rng = np.random.default_rng([self.seed, stage, number])
+        return [
+            [Draw(self._row(position / size, rng), int(rng.integers(2**32))) for position in range(size)]
+            for _ in range(batches)
+        ]
 
-    def _row(self, position: float) -> int:
+    def _row(self, position: float, rng: np.random.Generator) -> int:
         """A slice for the place ``position`` in [0, 1) of the batch: the first third holds the first structure…"""
         turn = int(position / OVERSAMPLED_SHARE)
         label = STRUCTURES[turn].label if turn < len(STRUCTURES) else 0
         label = label if any((kind, label) in self.pools for kind in self.kinds) else 0
         weights = self.weights * [(kind, label) in self.pools for kind in self.kinds]
-        kind = self.kinds[self.numbers.choice(len(self.kinds), p=weights / weights.sum())]
+        kind = self.kinds[rng.choice(len(self.kinds), p=weights / weights.sum())]
         pool = self.pools[kind, label]
-        return int(pool[self.numbers.integers(len(pool))])
+        return int(pool[rng.integers(len(pool))])
 
-    def _augmented(self, rows: np.ndarray) -> Batch:
-        matrix = self.augmentation.matrix(len(rows), self.generator)
-        images, masks, labels = (
-            torch.from_numpy(values[rows]) for values in (self.store.images, self.store.masks, self.store.labels)
+
+class TrainingSlices(Dataset):
+    """Augmented slices: ``slices[draw]`` is a batch of one."""
+
+    def __init__(self, store: SliceStore, normalization: Normalization, augmentation: str):
+        self.store = store
+        self.normalization = normalization
+        self.augment = _augmentation(augmentation)
+
+    def __getitem__(self, draw: Draw) -> Batch:
+        return self.augment(StoredSlices.of(self.store, [draw.row]), self.normalization, draw.seed)
+
+    def batches(self, epoch: Sequence[Sequence[Draw]], workers: int) -> Iterator[Batch]:
+        """This process's part of each batch of an epoch, augmented by so many worker processes."""
+        parts = [part_of_process(draws) for draws in epoch]
+        loader = DataLoader(
+            self, batch_sampler=parts, collate_fn=join, num_workers=workers, worker_init_fn=_accept_termination
         )
-        girth = Girth.of(masks[:, None], self.augmentation.girths(len(rows), self.generator))
-        hu, mask, labels = move(images[:, None].float(), masks[:, None], labels, matrix, girth)
-        hu = self.augmentation.distractors(hu, labels, self.generator)
-        hu = self.augmentation.intensities(hu, self.generator)
-        corners = box_corners(torch.from_numpy(self.store.boxes[rows]))
-        return Batch(
-            image=normalized(hu, mask, self.normalization),
-            mask=mask,
-            labels=labels,
-            corners=transform_points(invert(matrix), girth.target(corners)),
-            wobble=self.augmentation.wobbles(len(rows), self.generator),
-        )
-
-    def state_dict(self) -> dict:
-        return {"numbers": self.numbers.bit_generator.state, "generator": self.generator.get_state()}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.numbers.bit_generator.state = state["numbers"]
-        self.generator.set_state(state["generator"])
+        with _signals_blocked():
+            started = iter(loader)
+        yield from started
 
 
-def as_stored(store: SliceStore, rows: np.ndarray, normalization: Normalization) -> Batch:
-    """The given slices without augmentation, for validation."""
-    mask = torch.from_numpy(store.masks[rows])[:, None].float()
-    return Batch(
-        image=normalized(torch.from_numpy(store.images[rows])[:, None].float(), mask, normalization),
-        mask=mask,
-        labels=torch.from_numpy(store.labels[rows]).long(),
-        corners=box_corners(torch.from_numpy(store.boxes[rows])),
-        wobble=torch.eye(2, 3).expand(len(rows), 2, 3),
-    )
+def _augmentation(name: str) -> Callable[[StoredSlices, Normalization, int], Batch]:
+    if name == "nnunet":
+        from .nnunet_augment import NnUNetAugmentation  # MONAI takes seconds to import
+
+        return NnUNetAugmentation()
+    return {"varied": Augmentation(), "none": lambda slices, normalization, _: as_stored(slices, normalization)}[name]
 
 
-def normalized(hu: Tensor, mask: Tensor, normalization: Normalization) -> Tensor:
-    """As ``preprocessing.preprocess``: air outside the body, clip, z-score."""
-    hu = torch.where(mask > 0.5, hu, float(AIR_HU))
-    return (hu.clamp(normalization.low, normalization.high) - normalization.mean) / normalization.std
+@contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """No Ctrl-C while processes fork: Python loses an exception that falls into it.
+
+    The forked ones keep it blocked: Ctrl-C goes to all processes, and the one that waits for them ends them.
+    """
+    if sys.platform == "win32":  # has neither forks nor these masks
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def box_corners(boxes: Tensor) -> Tensor:
-    """``(B, 4)`` x0, y0, x1, y1 → ``(B, 4, 2)`` corners."""
-    return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2)
-
-
-def transform_points(theta: Tensor, points: Tensor) -> Tensor:
-    """Apply ``(B, 2, 3)`` to ``(B, P, 2)`` points; no matrix product, for the reason given in ``networks.affine``."""
-    return (theta[:, None, :, :2] * points[:, :, None, :]).sum(dim=3) + theta[:, None, :, 2]
-
-
-def labeled_normalization(store: SliceStore) -> Normalization:
-    """The paper's clip and z-score numbers from the labeled voxels of a store."""
-    hu = store.images[store.labels > 0].astype(np.float32)
-    low, high = np.percentile(hu, [0.5, 99.5])
-    clipped = np.clip(hu, low, high)
-    return Normalization(float(low), float(high), float(clipped.mean()), float(clipped.std()))
+def _accept_termination(_: int) -> None:
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,71 +1,55 @@
-"""The three trainings of the paper, one after the other (section 4, "Training")."""
+"""The three trainings of the paper, one after the other (section 4, "Training").
 
-from dataclasses import dataclass
+A stage is a module that returns the loss of a batch; what it trains is ``trained``.
+"""
+
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..networks.affine import compose, invert, resample
 from ..networks.crop_stn import square_box
-from ..networks.pipeline import SegmentationPipeline
+from ..networks.pipeline import METHODS, SegmentationPipeline
+from ..networks.unet import UNet
+from .batch import Batch, transform_points
+from .config import StageConfig, TrainingConfig
 from .losses import crop_loss, pose_loss, segmentation_loss
-from .sampling import Batch, transform_points
 
-LEARNING_RATE = 0.01
-STN_MOMENTUM = 0.9
-"""The paper gives none for the STNs. It also has 1,250 batches an epoch; with the tenth of that, SGD without
-momentum does not arrive."""
 BOX_MARGIN = 0.1
 """Rim around the target box, in half images: a box that is a little off must not cut a kidney."""
 
 
-def poly_rate(progress: float) -> float:
-    """Poly schedule with nnU-Net's exponent; progress in [0, 1).
-
-    The paper has it for the U-Net only. The STNs get it too: at a constant rate the validated pose loss kept
-    jumping between 9 and 28 percent from one epoch to the next.
-    """
-    return LEARNING_RATE * (1 - progress) ** 0.9
-
-
-@dataclass
-class PoseStage:
+class PoseStage(nn.Module):
     """STN¹ learns to lay the foreground mask on that of the reference subject."""
-
-    model: SegmentationPipeline
-    reference_mask: Tensor
-    """``(1, 1, H, W)``."""
 
     name = "pose"
 
-    def module(self) -> torch.nn.Module:
-        return self.model.pose_stn
+    def __init__(self, model: SegmentationPipeline, reference_mask: Tensor):
+        """reference_mask: ``(1, 1, H, W)``."""
+        super().__init__()
+        self.model = model
+        self.register_buffer("reference_mask", reference_mask)
+        self.trained = [model.pose_stn]
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.module().parameters(), lr=LEARNING_RATE, momentum=STN_MOMENTUM)
-
-    def loss(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         pose = self.model.pose_stn(batch.image, batch.mask)
         size = self.model.size
-        return pose_loss(resample(batch.mask, pose, size, size), self.reference_mask.to(pose.device))
+        return pose_loss(resample(batch.mask, pose, size, size), self.reference_mask)
 
 
-@dataclass
-class CropStage:
+class CropStage(nn.Module):
     """STN² learns the box of the kidneys and the tumor in the homogenized slice."""
-
-    model: SegmentationPipeline
 
     name = "crop"
 
-    def module(self) -> torch.nn.Module:
-        return self.model.crop_stn
+    def __init__(self, model: SegmentationPipeline):
+        super().__init__()
+        self.model = model
+        self.trained = [model.crop_stn]
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.module().parameters(), lr=LEARNING_RATE, momentum=STN_MOMENTUM)
-
-    def loss(self, batch: Batch) -> Tensor:
-        batch = _labeled(batch)
+    def forward(self, batch: Batch) -> Tensor:
+        batch = batch.select(torch.isfinite(batch.corners).all(dim=2).all(dim=1))
         with torch.no_grad():
             pose = self.model.pose_stn(batch.image, batch.mask)
         target = target_box(batch.corners, pose, self.model.crop_stn.smallest)
@@ -75,23 +59,17 @@ class CropStage:
         )
 
 
-@dataclass
-class UNetStage:
-    """The U-Net learns to segment what both STNs deliver."""
-
-    model: SegmentationPipeline
+class UNetStage(nn.Module):
+    """The U-Net, or a part of it, learns to segment what the STNs deliver."""
 
     name = "unet"
 
-    def module(self) -> torch.nn.Module:
-        return self.model.unet
+    def __init__(self, model: SegmentationPipeline, trainable: str):
+        super().__init__()
+        self.model = model
+        self.trained = trainable_parts(model.unet, trainable)
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            self.module().parameters(), lr=LEARNING_RATE, momentum=0.99, nesterov=True, weight_decay=3e-5
-        )
-
-    def loss(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         model = self.model
         with torch.no_grad():
             pose = model.pose_stn(batch.image, batch.mask)
@@ -104,6 +82,56 @@ class UNetStage:
         return segmentation_loss(levels, batch.labels)
 
 
+Stage = PoseStage | CropStage | UNetStage
+
+
+def stages_of(
+    config: TrainingConfig, model: SegmentationPipeline, reference_mask: Tensor | None
+) -> list[tuple[Stage, StageConfig]]:
+    """The stages of a method with their lengths; a frozen U-Net has no epochs."""
+    stages: list[tuple[Stage, StageConfig]] = []
+    if "pose" in METHODS[config.method]:
+        stages.append((PoseStage(model, reference_mask), config.pose))
+    if "crop" in METHODS[config.method]:
+        stages.append((CropStage(model), config.crop_stage))
+    frozen = config.trainable == "frozen"
+    return [*stages, (UNetStage(model, config.trainable), replace(config.unet, epochs=0) if frozen else config.unet)]
+
+
+def trainable_parts(unet: UNet, regime: str) -> list[nn.Module]:
+    """What a regime of the paper's table 1 trains.
+
+    A block is all that happens at one resolution, as in nnU-Net; ``outer`` is the two finest ones of the encoder
+    and of the decoder.
+    """
+    return {
+        "all": [unet],
+        "decoder": [unet.up, unet.decode, unet.heads],
+        "outer": [unet.first, unet.down[0], unet.encode[0], unet.up[-2:], unet.decode[-2:], unet.heads[-2:]],
+        "frozen": [],
+    }[regime]
+
+
+def trained_parameters(stage: Stage) -> list[nn.Parameter]:
+    """All of what a stage trains."""
+    return [parameter for part in stage.trained for parameter in part.parameters()]
+
+
+def optimizer_of(stage: Stage, config: TrainingConfig) -> torch.optim.SGD:
+    """Stochastic gradient descent as in the paper, for what the stage trains."""
+    parameters = trained_parameters(stage)
+    if stage.name == "unet":
+        return torch.optim.SGD(
+            parameters, config.learning_rate, config.unet_momentum, nesterov=True, weight_decay=config.weight_decay
+        )
+    return torch.optim.SGD(parameters, config.learning_rate, config.stn_momentum)
+
+
+def poly_rate(config: TrainingConfig, progress: float) -> float:
+    """Learning rate of the poly schedule; progress in [0, 1)."""
+    return config.learning_rate * (1 - progress) ** config.poly_exponent
+
+
 def target_box(corners: Tensor, pose: Tensor, smallest: float) -> Tensor:
     """Target crop matrix ``(B, 2, 3)`` of patient boxes ``(B, 4, 2)`` seen through pose matrices ``(B, 2, 3)``."""
     homogenized = transform_points(invert(pose), corners)
@@ -111,8 +139,3 @@ def target_box(corners: Tensor, pose: Tensor, smallest: float) -> Tensor:
     side = (high - low).amax(dim=1, keepdim=True)
     center = (low + high) / 2
     return square_box(center - side / 2, center + side / 2, smallest)
-
-
-def _labeled(batch: Batch) -> Batch:
-    known = torch.isfinite(batch.corners).all(dim=2).all(dim=1)
-    return Batch(*(value[known] for value in vars(batch).values()))

@@ -1,117 +1,150 @@
-"""The training loop: stages, checkpoints, resume, log."""
+"""The training loop: stages, epochs, checkpoints, resume."""
 
-import csv
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from tqdm import tqdm
 
 from ..networks.pipeline import SegmentationPipeline
 from ..preprocessing import Normalization
 from ..structures import STRUCTURES
-from ..volume import InputError
+from .batch import labeled_normalization
+from .checkpoint import BEST, CHECKPOINT, load_checkpoint, save
 from .config import StageConfig, TrainingConfig
-from .sampling import Sampler, as_stored, labeled_normalization
-from .stages import CropStage, PoseStage, UNetStage, poly_rate
-from .store import open_store
+from .distributed import check_batch_size, share_training, wait_for_all
+from .fine_tuning import check_shape, load_start_model
+from .log import Epoch, TrainingLog
+from .pictures import overview
+from .sampling import Sampler, TrainingSlices
+from .stages import Stage, UNetStage, optimizer_of, poly_rate, stages_of, trained_parameters
+from .store import SliceStore, open_store
+from .validation import Validation
 
-CHECKPOINT = "checkpoint.pt"
-BEST = "best.pt"
 EPOCHS_BEFORE_STOPPING = 50
-VALIDATION_SLICES = 256
-LOG_COLUMNS = ["stage", "epoch", "loss", "validation", "learning_rate", "seconds"]
+"""Of the U-Net (paper section 4, "Training")."""
+LARGEST_GRADIENT = 12.0
+"""Norm at which gradients are clipped, as in nnU-Net."""
+NOT_BEGUN = {"epoch": 0, "best": -np.inf, "best_epoch": 0}
 
 
 class Trainer:
-    """One run in ``config.output``: continues from its checkpoint when there is one."""
+    """One run in ``config.output``: continues from its checkpoint when there is one.
+
+    Raises ``InputError`` for a store, a start model or an earlier run that do not fit.
+    """
 
     def __init__(self, config: TrainingConfig, device: torch.device):
+        for length in (config.pose, config.crop_stage, config.unet):
+            check_batch_size(length.batch_size)
         self.config = config
         self.device = device
-        self.training = open_store(config.store, validation=False)
-        self.validation = open_store(config.store, validation=True)
-        self.checkpoint_path = config.output / CHECKPOINT
-        saved = _load_checkpoint(self.checkpoint_path, config)
-        self.normalization = Normalization(**saved["normalization"]) if saved else labeled_normalization(self.training)
+        training = open_store(config.store, validation=False)
+        saved = load_checkpoint(config)
+        begin = saved or _beginning(config, training)
+        self.normalization = Normalization(**begin["normalization"])
+        self.reference_mask: Tensor | None = begin["reference_mask"]
         torch.manual_seed(config.seed)
+        self.model = build_model(config, self.normalization)
+        if begin["model"]:
+            self.model.load_state_dict(begin["model"])
         # Channels last: on a processor the convolutions are half again as fast.
-        self.model = build_model(config, self.normalization).to(device, memory_format=torch.channels_last)
-        self.reference_mask = torch.from_numpy(np.load(config.reference_mask)).float()[None, None]
-        self.sampler = Sampler(self.training, config.shares, self.normalization, config.seed)
-        self.stages = [
-            (PoseStage(self.model, self.reference_mask), config.pose),
-            (CropStage(self.model), config.crop_stage),
-            (UNetStage(self.model), config.unet),
-        ]
-        self.progress = {"stage": 0, "epoch": 0, "best": -np.inf, "best_epoch": 0}
-        self.optimizer_state = None
+        self.model.to(device, memory_format=torch.channels_last)
         self.average = AveragedModel(self.model.unet, use_buffers=True)
+        self.stages = [
+            (stage.to(device), length) for stage, length in stages_of(config, self.model, self.reference_mask)
+        ]
+        self.sampler = Sampler(training, config.shares, config.seed)
+        self.slices = TrainingSlices(training, self.normalization, config.augmentation)
+        self.validation = Validation(
+            open_store(config.store, validation=True), self.normalization, device, config.bfloat16
+        )
+        self.progress = {"stage": 0, **NOT_BEGUN}
+        self.optimizer_state = None
+        self.history: list[Epoch] = []
         if saved:
             self._restore(saved)
 
     def run(self) -> SegmentationPipeline:
         """Train what is left and return the model with the best validated U-Net."""
         self.config.output.mkdir(parents=True, exist_ok=True)
-        while self.progress["stage"] < len(self.stages):
-            stage, length = self.stages[self.progress["stage"]]
-            self._run_stage(stage, length)
-            self.progress = {"stage": self.progress["stage"] + 1, "epoch": 0, "best": -np.inf, "best_epoch": 0}
-            self.optimizer_state = None
-            self._save()
+        with closing(TrainingLog(self.config.output, self.history, *self._batches())) as self.log:
+            while self.progress["stage"] < len(self.stages):
+                self._run_stage(*self.stages[self.progress["stage"]])
+                self.progress = {"stage": self.progress["stage"] + 1, **NOT_BEGUN}
+                self.optimizer_state = None
+                self._save()
+        wait_for_all()
         self.model.load_state_dict(torch.load(self.config.output / BEST, map_location="cpu", weights_only=True))
         return self.model.eval()
 
-    def _run_stage(self, stage, length: StageConfig) -> None:
-        optimizer = stage.optimizer()
+    def _run_stage(self, stage: Stage, length: StageConfig) -> None:
+        self.model.requires_grad_(False)
+        for part in stage.trained:
+            part.requires_grad_(True)
+        if self._is_start(stage):
+            self._finish_epoch(stage, None, 0.0, time.monotonic())
+        if self.progress["epoch"] >= length.epochs:
+            return
+        loss, optimizer = share_training(stage), optimizer_of(stage, self.config)
         if self.optimizer_state:
             optimizer.load_state_dict(self.optimizer_state)
         while self.progress["epoch"] < length.epochs and not self._stalled(stage):
             started = time.monotonic()
-            rate = poly_rate(self.progress["epoch"] / length.epochs)
+            rate = poly_rate(self.config, self.progress["epoch"] / length.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss = self._run_epoch(stage, optimizer, length)
+            mean_loss = self._run_epoch(stage, loss, optimizer, length)
             self.progress["epoch"] += 1
-            with self._averaged_unet():
-                score = self._validate(stage)
-                if score > self.progress["best"]:
-                    self.progress.update(best=score, best_epoch=self.progress["epoch"])
-                    if stage.name == "unet":
-                        _save_atomically(self.model.state_dict(), self.config.output / BEST)
             self.optimizer_state = optimizer.state_dict()
-            self._log([stage.name, self.progress["epoch"], loss, score, rate, time.monotonic() - started])
-            self._save()
+            self._finish_epoch(stage, mean_loss, rate, started)
 
-    def _run_epoch(self, stage, optimizer, length: StageConfig) -> float:
-        """Mean loss of one epoch."""
-        self.model.eval()
-        stage.module().train()
+    def _run_epoch(self, stage: Stage, loss: nn.Module, optimizer: torch.optim.SGD, length: StageConfig) -> float:
+        """Mean loss of one epoch. ``loss`` is the stage, or the stage as all processes share it."""
+        stage.eval()
+        for part in stage.trained:
+            part.train()
+        draws = self.sampler.epoch(self.progress["stage"], self.progress["epoch"], length.batches, length.batch_size)
         losses = []
-        title = f"{stage.name} {self.progress['epoch'] + 1}/{length.epochs}"
-        with tqdm(range(length.batches), title, unit="batch", mininterval=2) as bar:
-            for _ in bar:
-                batch = self.sampler.draw(length.batch_size).to(self.device)
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-                    loss = stage.loss(batch)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(stage.module().parameters(), 12.0)
-                optimizer.step()
-                if self._is_averaging(stage, length):
-                    self.average.update_parameters(self.model.unet)
-                losses.append(loss.item())
-                bar.set_postfix(loss=f"{np.mean(losses):.3f}")
+        for batch in self.slices.batches(draws, self.config.workers):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
+                value = loss(batch.to(self.device))
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            nn.utils.clip_grad_norm_(trained_parameters(stage), LARGEST_GRADIENT)
+            optimizer.step()
+            if self._is_averaging(stage, length):
+                self.average.update_parameters(self.model.unet)
+            losses.append(value.item())
+            self.log.count_batch()
         return float(np.mean(losses))
 
-    def _is_averaging(self, stage, length: StageConfig) -> bool:
+    def _finish_epoch(self, stage: Stage, loss: float | None, rate: float, started: float) -> None:
+        """Validate, keep the network if it is the best one, save, log."""
+        with self._averaged_unet():
+            score = self.validation.score(stage)
+            is_best = score.value > self.progress["best"]
+            if is_best:
+                self.progress.update(best=score.value, best_epoch=self.progress["epoch"])
+            if is_best and isinstance(stage, UNetStage):
+                save(self.model.state_dict(), self.config.output / BEST)
+                self.log.show(overview(self.model, self.validation.examples()))
+        seconds = time.monotonic() - started
+        self.history.append(Epoch(stage.name, self.progress["epoch"], loss, score.value, score.dice, rate, seconds))
+        self._save()
+        self.log.tell()
+
+    def _is_start(self, stage: Stage) -> bool:
+        """Whether this is the U-Net of a start model that was not trained on yet: it is validated first."""
+        return bool(self.config.start) and isinstance(stage, UNetStage) and self.progress["best"] == -np.inf
+
+    def _is_averaging(self, stage: Stage, length: StageConfig) -> bool:
         """Whether the weights of this epoch belong to the average."""
-        return stage.name == "unet" and self.progress["epoch"] >= (1 - self.config.averaged) * length.epochs
+        return isinstance(stage, UNetStage) and self.progress["epoch"] >= (1 - self.config.averaged) * length.epochs
 
     @contextmanager
     def _averaged_unet(self) -> Iterator[None]:
@@ -122,34 +155,19 @@ class Trainer:
         yield
         self.model.unet.load_state_dict(last)
 
-    def _validate(self, stage) -> float:
-        """Validation score, higher is better: mean foreground Dice for the U-Net, minus the loss for the STNs."""
-        self.model.eval()
-        rows = np.linspace(0, len(self.validation) - 1, min(VALIDATION_SLICES, len(self.validation))).astype(int)
-        batches = [
-            as_stored(self.validation, part, self.normalization).to(self.device)
-            for part in np.array_split(rows, -(-len(rows) // 16))
-        ]
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.bfloat16):
-            if stage.name != "unet":
-                return -float(np.mean([stage.loss(batch).item() for batch in batches]))
-            counts = sum(_overlap(self.model(batch.image, batch.mask)[0], batch.labels) for batch in batches)
-        return float((2 * counts[0] / counts[1].clamp_min(1)).mean())
-
-    def _stalled(self, stage) -> bool:
+    def _stalled(self, stage: Stage) -> bool:
         since = self.progress["epoch"] - self.progress["best_epoch"]
-        return (
-            stage.name == "unet" and self.progress["epoch"] >= EPOCHS_BEFORE_STOPPING and since >= self.config.patience
-        )
+        is_long_enough = self.progress["epoch"] >= EPOCHS_BEFORE_STOPPING
+        return isinstance(stage, UNetStage) and is_long_enough and since >= self.config.patience
 
-    def _log(self, row: list) -> None:
-        path = self.config.output / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(LOG_COLUMNS)
-            writer.writerow([f"{value:.5g}" if isinstance(value, float) else value for value in row])
+    def _batches(self) -> tuple[int, int]:
+        """How many there are in all stages, and how many of them are done."""
+        lengths = [length for _, length in self.stages]
+        stage = self.progress["stage"]
+        done = sum(length.epochs * length.batches for length in lengths[:stage])
+        if stage < len(lengths):
+            done += self.progress["epoch"] * lengths[stage].batches
+        return sum(length.epochs * length.batches for length in lengths), done
 
     def _save(self) -> None:
         state = {
@@ -160,49 +178,32 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer_state,
             "progress": self.progress,
-            "sampler": self.sampler.state_dict(),
+            "history": [asdict(epoch) for epoch in self.history],
         }
-        _save_atomically(state, self.checkpoint_path)
+        save(state, self.config.output / CHECKPOINT)
 
     def _restore(self, saved: dict) -> None:
-        self.model.load_state_dict(saved["model"])
         self.average.load_state_dict(saved["average"])
         self.optimizer_state = saved["optimizer"]
         self.progress = saved["progress"]
-        self.sampler.load_state_dict(saved["sampler"])
+        self.history = [Epoch(**epoch) for epoch in saved["history"]]
 
 
-def _load_checkpoint(path: Path, config: TrainingConfig) -> dict | None:
-    """What an earlier run left; raises ``InputError`` if that was a run of another kind."""
-    if not path.exists():
-        return None
-    saved = torch.load(path, map_location="cpu", weights_only=False)
-    for key in ("crop", "features", "seed"):
-        before, now = saved["config"][key], getattr(config, key)
-        if before != now:
-            raise InputError(
-                f"The training in {path.parent} began with {key} {before!r}, not {now!r}: name another output folder."
-            )
-    return saved
+def _beginning(config: TrainingConfig, training: SliceStore) -> dict:
+    """What a new run begins with, under the names of a checkpoint."""
+    if config.start:
+        start = load_start_model(config.start)
+        check_shape(start, config)
+        mask, normalization, weights = start.reference_mask, start.normalization, start.weights
+    else:
+        mask, normalization, weights = None, labeled_normalization(training), None
+    if config.reference_mask:
+        mask = np.load(config.reference_mask)
+    as_tensor = None if mask is None else torch.from_numpy(mask).float()[None, None]
+    return {"normalization": asdict(normalization), "reference_mask": as_tensor, "model": weights}
 
 
 def build_model(config: TrainingConfig, normalization: Normalization) -> SegmentationPipeline:
     """The untrained network of a configuration."""
     classes = 1 + len(STRUCTURES)
-    return SegmentationPipeline(config.size, classes, config.crop, config.features, normalization.air)
-
-
-def _overlap(probabilities: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """``(2, classes - 1)``: intersections, and sizes of prediction plus reference."""
-    predicted = probabilities.argmax(dim=1)
-    rows = [
-        [((predicted == k) & (labels == k)).sum(), (predicted == k).sum() + (labels == k).sum()]
-        for k in range(1, probabilities.shape[1])
-    ]
-    return torch.tensor(rows, dtype=torch.float64).T
-
-
-def _save_atomically(state: dict, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    return SegmentationPipeline(config.size, classes, config.crop, config.features, normalization.air, config.method)
