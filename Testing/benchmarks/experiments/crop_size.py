@@ -1,0 +1,86 @@
+"""The U-Net's input at full, half and quarter size: the paper's table 3 on generated children.
+
+    python Testing/benchmarks/experiments/crop_size.py [--scale large --device cuda] [--runs FOLDER]
+
+Trainings are kept in ``--runs``, and shared with homogenization.py. Writes results/crop_size.md, .csv and .png.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from pages import RESULTS, experiment_parser, write_page
+from trials import (
+    AUGMENTED,
+    FULL,
+    HALF,
+    METHODS,
+    QUARTER,
+    UNET,
+    Workplace,
+    percent,
+    plot_trials,
+    prepare_children,
+    run_trial,
+    workplace_at,
+    workplace_text,
+    write_trials,
+)
+
+from PediatricRenalSegLib.networks.pipeline import CROP_DIVISORS
+from PediatricRenalSegLib.preprocessing import CANVAS
+
+COMPARED = (UNET, AUGMENTED, FULL, HALF, QUARTER)
+PAPER = {
+    UNET: ["22h (0.67)", "10.05 GB (1)", "88.07 (5.61)", "78.14 (26.19)"],
+    AUGMENTED: ["33h (1)", "10.05 GB (1)", "88.91 (5.08)", "85.52 (24.65)"],
+    FULL: ["28h (0.85)", "10.05 GB (1)", "88.84 (7.79)", "84.25 (31.15)"],
+    HALF: ["19h30 (0.59)", "3.52 GB (0.35)", "86.71 (19.36)", "84.15 (30.11)"],
+}
+"""Table 3: time and memory with their ratios to the augmented baseline's, Dice of kidney and tumor."""
+PAPER_MEANS = {UNET: (88.07, 78.14), AUGMENTED: (88.91, 85.52), FULL: (88.84, 84.25), HALF: (86.71, 84.15)}
+
+
+def main() -> None:
+    run(workplace_at(experiment_parser(__doc__).parse_args()), RESULTS)
+
+
+def run(place: Workplace, results: Path) -> None:
+    prepare_children(place)
+    trials = {name: run_trial(place, place.config(name, METHODS[name])) for name in COMPARED}
+    crops = {name: METHODS[name]["crop"] for name in COMPARED}
+    memory = {crop: unet_memory(place, CANVAS // CROP_DIVISORS[crop]) for crop in dict.fromkeys(crops.values())}
+    base = trials[AUGMENTED].seconds
+    rows = [
+        [name, f"{CANVAS // CROP_DIVISORS[crops[name]]}²", f"{trial.seconds:.0f} ({trial.seconds / base:.2f})"]
+        + [f"{memory[crops[name]]:.0f} ({memory[crops[name]] / memory['full']:.2f})"]
+        + [percent(trial.dice[structure]) for structure in ("kidney", "tumor")]
+        + PAPER.get(name, ["–"] * 4)
+        for name, trial in trials.items()
+    ]
+    measured = ["training, s (ratio)", "U-Net's memory, MiB (ratio)", "kidney Dice, %", "tumor Dice, %"]
+    header = ["method", "U-Net's input", *measured, *(f"paper: {name.split(',')[0]}" for name in measured)]
+    write_trials(results / "crop_size.csv", trials)
+    plot_trials(results / "crop_size.png", trials, PAPER_MEANS)
+    write_page(
+        results / "crop_size.md",
+        "Size of the U-Net's input",
+        [
+            "Dice by held-out patient, mean (sd). The memory is the peak of one training step of the U-Net alone, with "
+            "the same batch size for all. The paper's numbers (table 3) are of images of 512 × 512 pixels, half of "
+            "which is 256 × 256; it has none for a quarter.",
+            workplace_text(place),
+        ],
+        [(header, rows)],
+    )
+
+
+def unet_memory(place: Workplace, size: int) -> float:
+    """MiB that a training step of the U-Net needs."""
+    arguments = (size, place.scale.features, place.scale.unet.batch_size, place.device.type)
+    command = [sys.executable, str(Path(__file__).with_name("unet_memory.py")), *map(str, arguments)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""The commands of the experiments, each in a tiny run from end to end."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from abdomens import abdomen
+from tiny_models import CLASSES, NORMALIZATION, untrained_pipeline, write_model
+
+from PediatricRenalSegLib.inference import run_network
+from PediatricRenalSegLib.model_bundle import load_model
+from PediatricRenalSegLib.networks.pipeline import SegmentationPipeline
+from PediatricRenalSegLib.preprocessing import CANVAS, preprocess
+from PediatricRenalSegLib.training.config import StageConfig
+from PediatricRenalSegLib.training.real_data import TrainingPatient
+
+EXPERIMENTS = Path(__file__).parents[1] / "benchmarks" / "experiments"
+sys.path.append(str(EXPERIMENTS))
+import crop_size  # noqa: E402
+import homogenization  # noqa: E402
+import pages  # noqa: E402
+import pose_and_size  # noqa: E402
+import transfer  # noqa: E402
+import trials  # noqa: E402
+
+CPU = torch.device("cpu")
+STAGE = StageConfig(epochs=1, batches=1, batch_size=2)
+TINY = trials.Scale(training=2, validation=1, held_out=2, features=2, stn=STAGE, unet=STAGE, workers=0)
+
+
+def child(number: int) -> TrainingPatient:
+    """An analytic child: a generated one takes seconds."""
+    made = abdomen((4, 96, 96), (8.0, 2.0, 2.0), 100 + number % 7, 80, seed=number % 1000)
+    return TrainingPatient(trials.patient_name(number), "generated", made.image, made.labels, made.spacing)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A workplace that the three experiments share, with its stores."""
+    place = trials.Workplace(TINY, tmp_path_factory.mktemp("runs"), CPU)
+    trials.fill_store(place.runs / trials.CHILDREN, child, range(3), 1)
+    held_out = range(trials.FIRST_HELD_OUT, trials.FIRST_HELD_OUT + 2)
+    trials.fill_store(place.runs / trials.HELD_OUT, child, held_out, 2)
+    return place
+
+
+def table_rows(page: Path) -> list[list[str]]:
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line]
+
+
+def modified(folder: Path) -> dict[Path, int]:
+    """When patients, weights and scores were written."""
+    kept = (".npz", ".pt", "trial.json", ".csv")
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name.endswith(kept)}
+
+
+def check_results(results: Path, name: str, first_column: list[str]) -> None:
+    """The page has all rows of the paper's table, and the files beside it are there."""
+    assert [row[0] for row in table_rows(results / f"{name}.md")[1:]] == first_column
+    assert pages.BY_HAND in (results / f"{name}.md").read_text()
+    assert (results / f"{name}.png").stat().st_size > 5000
+
+
+# Trainings
+
+
+def test_homogenization_has_all_methods_twice_and_trains_once(place, tmp_path, monkeypatch):
+    homogenization.run(place, tmp_path)
+    methods = list(homogenization.COMPARED)
+    check_results(tmp_path, "homogenization", methods + methods)
+    before = modified(place.runs)
+    monkeypatch.setattr(trials, "Trainer", None)  # another training would fail
+    homogenization.run(place, tmp_path)
+    assert modified(place.runs) == before
+
+
+def test_crop_size_shares_trainings_and_measures_memory(place, tmp_path):
+    crop_size.run(place, tmp_path)
+    check_results(tmp_path, "crop_size", list(crop_size.COMPARED))
+    header, *rows = table_rows(tmp_path / "crop_size.md")
+    memory = {row[0]: float(row[header.index("U-Net's memory, MiB (ratio)")].split()[0]) for row in rows}
+    assert memory[trials.FULL] > memory[trials.HALF] > memory[trials.QUARTER] > 0
+
+
+def test_transfer_starts_from_the_adults(place, tmp_path):
+    transfer.run(place, tmp_path, "adults", child)
+    check_results(tmp_path, "transfer", list(transfer.PAPER))
+    adults, decoder = (
+        torch.load(place.runs / folder / "best.pt", weights_only=True)
+        for folder in ("U-Net of adults", f"adults, then {transfer.DECODER}")
+    )
+    changed = {name for name, weight in adults.items() if not torch.equal(weight, decoder[name])}
+    assert changed and all(name.startswith(("unet.up", "unet.decode", "unet.heads")) for name in changed)
+
+
+def test_scores_are_of_the_held_out_children(place):
+    trial = trials.run_trial(place, place.config(trials.UNET, trials.METHODS[trials.UNET]))
+    assert {name: len(values) for name, values in trial.dice.items()} == {"kidney": 2, "tumor": 2}
+    assert all(0 <= value <= 1 for values in trial.dice.values() for value in values)
+    assert trial.unet_seconds > 0 and trial.stn_seconds == 0
+
+
+def test_a_training_with_other_settings_is_not_taken_for_this_one(place):
+    trials.run_trial(place, place.config(trials.UNET, trials.METHODS[trials.UNET]))
+    longer = place.config(trials.UNET, trials.METHODS[trials.UNET], epochs=2)
+    with pytest.raises(SystemExit, match="other settings"):
+        trials.run_trial(place, longer)
+
+
+def test_same_time_is_that_of_the_augmented_baseline(place, monkeypatch):
+    """A method whose STNs take 20 s and whose U-Net takes 4 s an epoch has 20 epochs in the baseline's 100 s."""
+    dice = {"kidney": [0.5], "tumor": [0.5]}
+    known = {trials.AUGMENTED: trials.Trial(10, 0.0, 100.0, dice), trials.POSE: trials.Trial(10, 20.0, 40.0, dice)}
+    monkeypatch.setattr(homogenization, "run_trial", lambda _, config: config.unet.epochs)
+    assert homogenization.same_time(place, trials.POSE, known) == 20
+    assert homogenization.same_time(place, trials.AUGMENTED, known) is known[trials.AUGMENTED]
+
+
+def test_missing_tumors_count_in_no_mean():
+    assert trials.percent([0.5, 0.7, np.nan]) == "60.00 (14.14)"
+    assert trials.percent([np.nan]) == "–"
+
+
+def test_generated_patients_have_tumors_and_turn():
+    made, grown = trials.child(1), trials.adult(1)
+    for patient in (made, grown):
+        assert {1, 2} <= set(np.unique(patient.labels)) and len(patient.image) == trials.SLICES
+    assert np.prod(grown.spacing) > np.prod(made.spacing)
+
+
+# Pages
+
+
+def test_what_is_written_by_hand_stays(tmp_path):
+    path = tmp_path / "page.md"
+    pages.write_page(path, "Title", ["Text"], [(["a"], [[1]])])
+    path.write_text(path.read_text().replace("Not written yet.", "All agrees."))
+    pages.write_page(path, "Title", ["Text"], [(["a"], [[2]])])
+    text = path.read_text()
+    assert "| 2 |" in text and "| 1 |" not in text and text.endswith("All agrees.\n")
+
+
+# Pose and size
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Untrained models with and without pose STN."""
+    folder = tmp_path_factory.mktemp("models")
+    without = SegmentationPipeline(CANVAS, CLASSES, "full", 2, NORMALIZATION.air, method="unet").eval()
+    paths = (
+        write_model(folder / "with.pt", untrained_pipeline(features=2), id="with"),
+        write_model(folder / "without.pt", without, id="without", crop="full"),
+    )
+    return [load_model(str(path), CPU) for path in paths]
+
+
+def test_pose_and_size_has_all_variants_and_measures_once(models, tmp_path, monkeypatch):
+    conditions = [(1.0, 0.0), (0.5, 0.0), (1.0, 30.0)]
+    arguments = (models, [child(0)], conditions, tmp_path / "runs", CPU, tmp_path / "results")
+    pose_and_size.run(*arguments)
+    variants = [pose_and_size.AS_IT_IS, pose_and_size.SMOOTHED, pose_and_size.SWITCHED_OFF, pose_and_size.AS_IT_IS]
+    rows = table_rows(tmp_path / "results" / "pose_and_size.md")
+    assert [row[1] for row in rows] == 3 * ["STNs", *variants]
+    assert len(pose_and_size.read_scores(tmp_path / "results" / "pose_and_size.csv")) == len(variants) * len(conditions)
+    before = modified(tmp_path / "runs")
+    monkeypatch.setattr(pose_and_size, "measure", None)  # another measurement would fail
+    pose_and_size.run(*arguments)
+    assert modified(tmp_path / "runs") == before
+
+
+def test_given_matrices_are_those_of_the_network(models):
+    """The parts of the network, called one by one, give what the whole gives."""
+    ct, _ = pose_and_size.changed(child(0), 1.0, 0.0)
+    stack = preprocess(ct, NORMALIZATION)
+    whole = run_network(models[0], stack, CPU)
+    poses, matrices = pose_and_size.stn_matrices(models[0], stack, CPU, with_pose=True)
+    np.testing.assert_allclose(poses.numpy(), whole.poses, atol=0.02)  # the whole runs in bfloat16 where there is any
+    parts = pose_and_size.segment(models[0], stack, matrices, CPU)
+    np.testing.assert_allclose(parts.astype(float), whole.probabilities.astype(float), atol=0.1)
+
+
+def test_smoothing_is_along_the_patient():
+    matrices = torch.eye(2, 3).repeat(9, 1, 1)
+    matrices[4, 0, 2] = 1.0
+    smooth = pose_and_size.smoothed(matrices, 1.0)
+    assert smooth[4, 0, 2] < 0.5 and smooth[3, 0, 2] > 0.1
+    torch.testing.assert_close(smooth[:, :, :2], matrices[:, :, :2])
+
+
+def test_scans_get_the_size_and_turn_that_were_asked_for():
+    """A quarter turn from x toward y brings what lies on the left to the back."""
+    scan = child(0)
+    ct, kidneys = pose_and_size.changed(scan, 0.5, 90.0)
+    assert ct.image.GetSpacing() == tuple(0.5 * mm for mm in scan.spacing[::-1])
+    expected = np.rot90(scan.labels == 1, -1, axes=(1, 2))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(kidneys), expected)
+    left = np.zeros_like(scan.labels)
+    left[:, 48, 80] = 1
+    _, moved = pose_and_size.changed(replace(scan, labels=left), 1.0, 90.0)
+    y, x = np.argwhere(sitk.GetArrayFromImage(moved)[0])[0]
+    assert y > 70 and abs(x - 48) <= 1
+
+
+def test_coarse_pixels_are_divided():
+    scan = replace(child(0), spacing=(3.0, 3.0, 3.0))
+    fine = pose_and_size.with_fine_pixels(scan)
+    assert fine.spacing == (3.0, 1.5, 1.5) and fine.image.shape == (4, 192, 192)
+    volume = [np.count_nonzero(patient.labels == 1) * np.prod(patient.spacing) for patient in (scan, fine)]
+    assert volume[1] == pytest.approx(volume[0], rel=0.02)
