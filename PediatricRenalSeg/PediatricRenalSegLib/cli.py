@@ -318,12 +318,13 @@ def _fine_tune(options: argparse.Namespace) -> None:
 
 def _run_training(options: argparse.Namespace, config) -> None:
     from .inference import choose_device
-    from .training.distributed import joined_processes
+    from .training.distributed import is_first_process, joined_processes
     from .training.trainer import Trainer
 
     with joined_processes(choose_device(options.device)) as device:
         Trainer(config, device).run()
-    print(f"Training finished: {config.output}", file=sys.stderr)
+        if is_first_process():
+            print(f"Training finished: {config.output}", file=sys.stderr)
 
 
 def _reference(options: argparse.Namespace) -> None:
