@@ -69,10 +69,6 @@ def segment_case(
     with stages("postprocess"):
         labels, notes, doubts = label_volume(ct, stack, predictions)
         to_check = slices_to_check(predictions.probabilities, stack, ct)
-    with stages("surfaces"):
-        surfaces = closed_surfaces(labels)
-    with stages("measure"):
-        measurements = measure(labels, ct)
     run = RunRecord(
         version=__version__,
         model_id=bundle.metadata.id,
@@ -84,11 +80,7 @@ def segment_case(
         doubts=tuple(doubts),
         slices_to_check=tuple(map(asdict, to_check)),
     )
-    with stages("write"):
-        write_patient_folder(
-            output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
-        )
-    return CaseResult(ct, labels, replace(measurements, warnings=(*doubts, *measurements.warnings)), run)
+    return _write_case(ct, labels, run, output, mesh_formats, overwrite, stages)
 
 
 def revise_case(
@@ -112,16 +104,29 @@ def revise_case(
         run = read_run(report)
         ct = read_ct(source)
         labels = read_labels_on(ct, corrected)
-    with stages("surfaces"):
-        surfaces = closed_surfaces(labels)
-    with stages("measure"):
-        measurements = measure(labels, ct)
     run = replace(
         run,
         version=__version__,
         parameters={**run.parameters, "mesh_formats": list(mesh_formats)},
         review=run.review or Review(edited=True),
     )
+    return _write_case(ct, labels, run, output, mesh_formats, overwrite, stages)
+
+
+def _write_case(
+    ct: CTVolume,
+    labels: LabelVolume,
+    run: RunRecord,
+    output: Path,
+    mesh_formats: Sequence[str],
+    overwrite: bool,
+    stages: "_Stages",
+) -> CaseResult:
+    """From the segments, of the model or corrected, to the patient folder."""
+    with stages("surfaces"):
+        surfaces = closed_surfaces(labels)
+    with stages("measure"):
+        measurements = measure(labels, ct)
     with stages("write"):
         write_patient_folder(
             output, ct, labels, surfaces, measurements, run, mesh_formats=mesh_formats, overwrite=overwrite
