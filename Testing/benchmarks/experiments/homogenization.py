@@ -13,11 +13,12 @@ from trials import (
     AUGMENTED,
     FULL,
     METHODS,
+    PAPER_DICE,
     POSE,
     UNET,
     Trial,
     Workplace,
-    percent,
+    dice_cells,
     plot_trials,
     prepare_children,
     run_trial,
@@ -32,15 +33,9 @@ PAPER_128 = {
     AUGMENTED: "1: 88.99 (3.71), 74.18 (22.07)",
     POSE: "0.78: 86.75 (6.47), 77.31 (27.36)",
 }
-PAPER_512 = {
-    UNET: "0.67: 88.07 (5.61), 78.14 (26.19)",
-    AUGMENTED: "1: 88.91 (5.08), 85.52 (24.65)",
-    POSE: "0.76: 88.01 (6.25), 87.12 (23.39)",
-    FULL: "0.85: 88.84 (7.79), 84.25 (31.15)",
-}
-"""Training time as a ratio to the augmented baseline (1h35, 2h15, 1h45; 22h, 33h, 25h, 28h) and Dice of kidney and
-tumor: tables 2 and 3 of the paper, images of 128 × 128 and of 512 × 512 pixels."""
-PAPER_MEANS = {UNET: (88.07, 78.14), AUGMENTED: (88.91, 85.52), POSE: (88.01, 87.12), FULL: (88.84, 84.25)}
+PAPER_512_RATIOS = {UNET: "0.67", AUGMENTED: "1", POSE: "0.76", FULL: "0.85"}
+"""Training time as a ratio to the augmented baseline (1h35, 2h15, 1h45; 22h, 33h, 25h, 28h) and, for 128 × 128 pixels,
+Dice of kidney and tumor: tables 2 and 3 of the paper."""
 
 
 def main() -> None:
@@ -54,8 +49,8 @@ def run(place: Workplace, results: Path) -> None:
     base = equal_epochs[AUGMENTED].seconds
     rows = [
         [name, what, trial.epochs, f"{trial.seconds:.0f}", f"{trial.seconds / base:.2f}"]
-        + [percent(trial.dice[structure]) for structure in ("kidney", "tumor")]
-        + [PAPER_128.get(name, "–"), PAPER_512[name]]
+        + dice_cells(trial)
+        + [PAPER_128.get(name, "–"), f"{PAPER_512_RATIOS[name]}: {', '.join(PAPER_DICE[name])}"]
         for what, trials in (("same epochs", equal_epochs), ("same time", equal_time))
         for name, trial in trials.items()
     ]
@@ -72,7 +67,7 @@ def run(place: Workplace, results: Path) -> None:
     ]
     both = equal_epochs | {f"{name} (same time)": trial for name, trial in equal_time.items() if name != AUGMENTED}
     write_trials(results / "homogenization.csv", both)
-    paper = {name: PAPER_MEANS[name.removesuffix(" (same time)")] for name in both}
+    paper = {name: PAPER_DICE[name.removesuffix(" (same time)")] for name in both}
     plot_trials(results / "homogenization.png", both, paper)
     write_page(
         results / "homogenization.md",

@@ -76,6 +76,14 @@ METHODS = {
     QUARTER: {"method": "pose_and_crop", "augmentation": "none", "crop": "quarter"},
 }
 """The paper's methods as keys of the training configuration. Those with STNs see no augmentation, as in the paper."""
+PAPER_DICE = {
+    UNET: ["88.07 (5.61)", "78.14 (26.19)"],
+    AUGMENTED: ["88.91 (5.08)", "85.52 (24.65)"],
+    POSE: ["88.01 (6.25)", "87.12 (23.39)"],
+    FULL: ["88.84 (7.79)", "84.25 (31.15)"],
+    HALF: ["86.71 (19.36)", "84.15 (30.11)"],
+}
+"""Dice of kidney and tumor, mean (sd) in percent: tables 2 and 3 of the paper, images of 512 × 512 pixels."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +249,11 @@ def score(model: torch.nn.Module, normalization: Normalization, place: Workplace
     return found
 
 
+def dice_cells(trial: Trial) -> list[str]:
+    """Mean (sd) of the Dice of every structure in percent, for a table."""
+    return [percent(trial.dice[structure.name]) for structure in STRUCTURES]
+
+
 def percent(values: Iterable[float]) -> str:
     """Mean and standard deviation of Dice in percent, as the paper writes them; NaN is left out."""
     known = 100 * np.array([value for value in values if not np.isnan(value)])
@@ -263,8 +276,8 @@ def write_trials(path: Path, trials: dict[str, Trial]) -> None:
     )
 
 
-def plot_trials(path: Path, trials: dict[str, Trial], paper: dict[str, tuple[float, float]]) -> None:
-    """Dice of every patient, their mean and the paper's mean (percent, by structure), one line a training."""
+def plot_trials(path: Path, trials: dict[str, Trial], paper: dict[str, list[str]]) -> None:
+    """Dice of every patient, their mean and the paper's mean, one line a training; ``paper`` as ``PAPER_DICE``."""
     figure = Figure(figsize=(10, 1.2 + 0.5 * len(trials)), layout="constrained")
     panels = figure.subplots(1, len(STRUCTURES), sharey=True)
     names = list(trials)
@@ -277,7 +290,8 @@ def plot_trials(path: Path, trials: dict[str, Trial], paper: dict[str, tuple[flo
             )
             panel.plot(np.nanmean(values), line, "|", color="C0", ms=22, mew=3, label="mean" if first else "")
             if name in paper:
-                panel.plot(paper[name][column], line, "D", color="C1", mfc="none", label="paper" if first else "")
+                mean = float(paper[name][column].split()[0])
+                panel.plot(mean, line, "D", color="C1", mfc="none", label="paper" if first else "")
         panel.set_xlabel(f"Dice of the {structure.name}, percent")
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(names)), names)
