@@ -17,11 +17,13 @@ from PediatricRenalSegLib.networks.pipeline import SegmentationPipeline
 from PediatricRenalSegLib.preprocessing import CANVAS, preprocess
 from PediatricRenalSegLib.training.config import StageConfig
 from PediatricRenalSegLib.training.real_data import TrainingPatient
+from PediatricRenalSegLib.training.store import store_patient
 
 EXPERIMENTS = Path(__file__).parents[1] / "benchmarks" / "experiments"
 sys.path.append(str(EXPERIMENTS))
 import crop_size  # noqa: E402
 import homogenization  # noqa: E402
+import leave_one_out  # noqa: E402
 import pages  # noqa: E402
 import pose_and_size  # noqa: E402
 import transfer  # noqa: E402
@@ -131,6 +133,64 @@ def test_generated_patients_have_tumors_and_turn():
     for patient in (made, grown):
         assert {1, 2} <= set(np.unique(patient.labels)) and len(patient.image) == trials.SLICES
     assert np.prod(grown.spacing) > np.prod(made.spacing)
+
+
+# Leave one out
+
+
+@pytest.fixture
+def left_out(tmp_path):
+    """The experiment on two small scans, with its generated children already made."""
+    scans, shapes, runs = (tmp_path / name for name in ("scans", "shapes", "runs"))
+    for seed, name in enumerate(("first", "second", "third")):
+        write_scan(scans, name, abdomen((24, 96, 120), (6.0, 3.0, 3.0), 140, 110, seed=seed))
+    shape = abdomen((24, 96, 120), (6.0, 3.0, 3.0), 140, 110)
+    shapes.mkdir()
+    shape_image = sitk.GetImageFromArray(shape.labels)
+    shape_image.SetSpacing(shape.spacing[::-1])
+    sitk.WriteImage(shape_image, str(shapes / "case_00000.nii.gz"))
+    for number in range(30):
+        made = child(number)
+        store_patient(runs / "generated", replace(made, name=f"generated-{number:06d}"))
+    for seed in leave_one_out.CHILDREN:
+        folder = runs / "children" / str(seed)
+        folder.mkdir(parents=True)
+        made = abdomen(seed=seed)
+        made.write(folder / "ct.nii.gz")
+        reference = sitk.GetImageFromArray(np.array([0, 1, 3], np.uint8)[made.labels])
+        reference.SetSpacing(made.spacing[::-1])
+        sitk.WriteImage(reference, str(folder / "reference.nii.gz"))
+    lengths = {"pose": STAGE, "crop_stage": STAGE, "unet": STAGE}
+    plan = leave_one_out.Plan(30, 2, 2, lengths, lengths, 0.005, 0)
+    return leave_one_out.LeaveOneOut(plan, scans, {"beans": shapes}, runs, "cpu")
+
+
+def write_scan(folder: Path, name: str, made) -> None:
+    """As a real scan: no tumor, kidneys by side."""
+    folder.mkdir(exist_ok=True)
+    kidneys = made.labels == 1
+    left = np.arange(kidneys.shape[2]) > kidneys.shape[2] / 2
+    image = np.where(made.labels == 2, np.int16(40), made.image)
+    for values, ending in ((image, ".nii.gz"), (kidneys * np.where(left, 2, 1).astype(np.uint8), "_label.nii.gz")):
+        volume = sitk.GetImageFromArray(values)
+        volume.SetSpacing(made.spacing[::-1])
+        sitk.WriteImage(volume, str(folder / f"{name}{ending}"))
+
+
+def test_leave_one_out_keeps_scans_and_their_composites_out(left_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(leave_one_out, "CHILDREN", leave_one_out.CHILDREN[:1])
+    folds = [leave_one_out.Fold("beans", group) for group in (("first",), ("second", "third"))]
+    left_out.run(folds, tmp_path / "results")
+    page = tmp_path / "results" / "leave_one_out.md"
+    assert [row[0] for row in table_rows(page)[1:5]] == ["first", "second", "third", "all 3"]
+    names = {path.stem for path in (left_out.runs / folds[0].folder / "store").glob("*.npz")}
+    assert {name for name in names if not name.startswith("generated")} == {
+        "second", "third", "composite-000001", "composite-000002", "composite-000004", "composite-000005",
+    }  # fmt: skip
+    before = modified(left_out.runs)
+    monkeypatch.setattr(leave_one_out, "Trainer", None)  # another training would fail
+    left_out.run(folds, tmp_path / "results")
+    assert modified(left_out.runs) == before
 
 
 # Pages

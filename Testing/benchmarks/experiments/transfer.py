@@ -9,7 +9,6 @@ children from scratch. Adults are generated, or with ``--scans`` and ``--shapes`
 Writes results/transfer.md, .csv and .png.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from trials import (
     Workplace,
     adult,
     dice_cells,
+    exported,
     fill_store,
     patient_name,
     plot_trials,
@@ -35,7 +35,6 @@ from trials import (
 )
 
 from PediatricRenalSegLib.training.composites import composite
-from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.real_data import TrainingPatient, load_background, load_shapes
 
 FROZEN, OUTER, DECODER, ALL = (
@@ -55,15 +54,6 @@ PAPER = {
 }
 """Dice of kidney and tumor: table 1, a 3D nnU-Net trained on KiTS19; from scratch table 2, the 2D one with
 augmentation."""
-CARD = {
-    "id": "adults",
-    "version": "0",
-    "license": "for this experiment only",
-    "license_notice": "",
-    "training_domain": "adults of the experiment on transfer learning",
-    "limits": "not for use",
-    "scores": {},
-}
 
 
 def main() -> None:
@@ -122,16 +112,6 @@ def composite_adult(scans: Path, shapes: Path) -> Callable[[int], TrainingPatien
         return replace(made, kind="generated")  # a store validates with no composites, and here is nothing else
 
     return make
-
-
-def exported(run: Path) -> Path:
-    """The model file of a finished training."""
-    model = run / "model.pt"
-    if not model.is_file():
-        card = run / "card.json"
-        card.write_text(json.dumps(CARD), encoding="utf-8")
-        export_model(run, card, model)
-    return model
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from PediatricRenalSegLib.structures import SEGMENTS, STRUCTURES
 from PediatricRenalSegLib.synthetic import draw_anatomy, draw_settings, scan
 from PediatricRenalSegLib.training.batch import StoredSlices, as_stored
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
+from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.real_data import TrainingPatient
 from PediatricRenalSegLib.training.store import open_store, store_patient, write_split, write_text
 from PediatricRenalSegLib.training.trainer import Trainer
@@ -84,6 +85,16 @@ PAPER_DICE = {
     HALF: ["86.71 (19.36)", "84.15 (30.11)"],
 }
 """Dice of kidney and tumor, mean (sd) in percent: tables 2 and 3 of the paper, images of 512 × 512 pixels."""
+
+CARD = {
+    "id": "experiment",
+    "version": "0",
+    "license": "for this experiment only",
+    "license_notice": "",
+    "training_domain": "patients of an experiment",
+    "limits": "not for use",
+    "scores": {},
+}
 
 
 @dataclass(frozen=True)
@@ -231,6 +242,16 @@ def stage_seconds(log: Path) -> tuple[float, float]:
         for row in csv.DictReader(file):
             seconds["unet" if row["stage"] == "unet" else "stn"] += float(row["seconds"])
     return seconds["stn"], seconds["unet"]
+
+
+def exported(run: Path) -> Path:
+    """The model file of a finished training."""
+    model = run / "model.pt"
+    if not model.is_file():
+        card = run / "card.json"
+        card.write_text(json.dumps(CARD), encoding="utf-8")
+        export_model(run, card, model)
+    return model
 
 
 @torch.inference_mode()
