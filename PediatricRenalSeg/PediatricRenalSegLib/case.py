@@ -138,7 +138,7 @@ def label_volume(
     ct: CTVolume, stack: SliceStack, predictions: SlicePredictions
 ) -> tuple[LabelVolume, list[str], list[CheckWarning]]:
     """Probabilities of the slices → segments on the grid of the CT; notes and warnings of ``split_segments``."""
-    labels = axial_labels(predictions.probabilities, stack.grid)
+    labels = axial_labels(predictions.probabilities, stack)
     segments, notes, warnings = split_segments(labels, stack.body, stack.grid.axial_spacing)
     return LabelVolume.from_axial(segments, ct), notes, warnings
 

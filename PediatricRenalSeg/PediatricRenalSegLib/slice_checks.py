@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from .postprocessing import NEIGHBORS_MM
+from .postprocessing import neighbor_sigma, with_neighbors
 from .preprocessing import SliceStack
 from .volume import CTVolume
 
@@ -41,7 +41,7 @@ def slices_to_check(probabilities: np.ndarray, stack: SliceStack, ct: CTVolume) 
     probabilities: ``(N, C, size, size)`` as the network gave them, one slice a plane of the axial CT.
     """
     corner, probabilities = _without_background(probabilities)
-    doubts = doubtful_areas(probabilities, stack.grid.axial_spacing[0])
+    doubts = doubtful_areas(probabilities, neighbor_sigma(stack))
     areas = doubts.sum(axis=(1, 2)) * stack.grid.pixel_mm**2 / 100
     chosen: list[int] = []
     for index in np.argsort(-areas, kind="stable"):
@@ -54,8 +54,8 @@ def slices_to_check(probabilities: np.ndarray, stack: SliceStack, ct: CTVolume) 
     )
 
 
-def doubtful_areas(probabilities: np.ndarray, spacing_mm: float) -> np.ndarray:
-    """How doubtful every pixel is, ``(N, size, size)`` float32 from 0 to 2.
+def doubtful_areas(probabilities: np.ndarray, sigma: float) -> np.ndarray:
+    """How doubtful every pixel is, ``(N, size, size)`` float32 from 0 to 2; ``sigma`` as of ``with_neighbors``.
 
     The sum of two doubts. How unsure: the probability, averaged over neighboring slices as for the result, that
     the chosen label is wrong, where it is at least ``DOUBT``. Whether neighbors disagree: 1 where the slice alone
@@ -65,7 +65,7 @@ def doubtful_areas(probabilities: np.ndarray, spacing_mm: float) -> np.ndarray:
     wrong in it (0.33 to 0.87).
     """
     alone = probabilities.astype(np.float32)
-    together = ndimage.gaussian_filter1d(alone, NEIGHBORS_MM / spacing_mm, axis=0, mode="nearest")
+    together = with_neighbors(alone, sigma)
     unsure = 1 - together.max(axis=1)
     unsure[unsure < DOUBT] = 0
     return unsure + (alone.argmax(axis=1) != together.argmax(axis=1))

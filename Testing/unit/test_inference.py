@@ -126,7 +126,7 @@ def test_label_maps_do_not_depend_on_the_batch_size():
     child, _ = training_scan(AGE_YEARS, seed=0, slices=20, matrix=160).to_sitk()
     slices = preprocess(CTVolume(child, "child"), model.metadata.normalization)
     maps = [
-        axial_labels(run_network(model, slices, CPU, batch_size).probabilities, slices.grid)
+        axial_labels(run_network(model, slices, CPU, batch_size).probabilities, slices)
         for batch_size in (1, 3, 8, 16, len(slices.images))
     ]
     assert maps[0].any()

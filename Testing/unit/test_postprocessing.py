@@ -12,7 +12,7 @@ from PediatricRenalSegLib.postprocessing import (
     axial_labels,
     split_segments,
 )
-from PediatricRenalSegLib.preprocessing import CanvasGrid
+from PediatricRenalSegLib.preprocessing import CanvasGrid, SliceStack
 from PediatricRenalSegLib.structures import SEGMENTS
 
 SPACING = (2.0, 2.0, 2.0)
@@ -210,11 +210,26 @@ def test_noisy_full_size_scan_is_fast():
 
 
 def test_neighboring_slices_fill_a_missed_one_and_outvote_a_lone_one():
-    grid = CanvasGrid(16, 1.0, (0.0, 0.0), (9, 16, 16), (2.0, 1.0, 1.0))
     probabilities = np.zeros((9, 3, 16, 16), np.float16)
     probabilities[:, 1, :4, :4] = 0.9
     probabilities[4, 1, :4, :4] = 0  # missed in one slice
     probabilities[4, 2, 10:14, 10:14] = 0.9  # seen in one slice alone
     probabilities[:, 0] = 1 - probabilities[:, 1:].sum(axis=1)
-    labels = axial_labels(probabilities, grid)
+    labels = axial_labels(probabilities, stack_of((9, 16, 16), (2.0, 16.0, 16.0)))
     assert (labels[:, :4, :4] == 1).all() and (labels[:, 4:] == 0).all()
+
+
+def test_a_small_body_has_the_labels_of_a_large_one():
+    probabilities = np.random.default_rng(0).dirichlet((1, 1, 1), (9, 16, 16)).transpose(0, 3, 1, 2)
+    large, small = (
+        axial_labels(probabilities, stack_of((9, 16, 16), tuple(size * mm for mm in (5.0, 20.0, 20.0))))
+        for size in (1.0, 0.35)
+    )
+    assert len(np.unique(large)) == 3
+    np.testing.assert_array_equal(small, large)
+
+
+def stack_of(shape, spacing) -> SliceStack:
+    """Slices that are body all over; the canvas lies on the array."""
+    grid = CanvasGrid(shape[1], spacing[1], (0.0, 0.0), shape, spacing)
+    return SliceStack(np.zeros(shape, np.float32), np.ones(shape, np.uint8), np.ones(shape, bool), grid)

@@ -74,7 +74,7 @@ def test_disagreeing_neighbors_are_found():
     values[10] = sure(0)
     found = slices_to_check(values, stack_of(), ct_of())
     assert len(found) == 1 and found[0].position_mm[2] == pytest.approx(30 + SLICE_MM * 10)
-    doubts = doubtful_areas(values, SLICE_MM)
+    doubts = doubtful_areas(values, sigma=2.0)
     assert doubts[10].sum() > 2 * doubts[9].sum()
 
 
