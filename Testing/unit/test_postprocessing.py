@@ -1,6 +1,5 @@
 """Components, sides and pieces on a 2 mm phantom of 160 x 100 x 80 voxels (x, y, z)."""
 
-
 import numpy as np
 import pytest
 
