@@ -85,13 +85,18 @@ def segment_scan(folder: Path, name: str, options: argparse.Namespace):
     """The result, and the true kidneys on the grid of the CT."""
     with tempfile.TemporaryDirectory() as output:
         result = segment_case(folder / f"{name}.nii.gz", Path(output) / "result", options.model, options.device)
+    return result, true_kidneys(folder, name, result.ct.image)
+
+
+def true_kidneys(folder: Path, name: str, image: sitk.Image) -> sitk.Image:
+    """The kidneys of a scan, right and left, on the grid of its CT."""
     truth = sitk.ReadImage(str(folder / f"{name}{LABEL_ENDING}"), sitk.sitkUInt8)
-    if truth.GetSize() != result.ct.image.GetSize():
-        truth = sitk.Resample(truth, result.ct.image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    if truth.GetSize() != image.GetSize():
+        truth = sitk.Resample(truth, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     array = sitk.GetArrayFromImage(truth)
     kidneys = sitk.GetImageFromArray(np.where(np.isin(array, KIDNEYS), array, 0).astype(np.uint8))
-    kidneys.CopyInformation(result.ct.image)
-    return result, kidneys
+    kidneys.CopyInformation(image)
+    return kidneys
 
 
 if __name__ == "__main__":

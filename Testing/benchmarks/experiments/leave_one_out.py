@@ -4,39 +4,46 @@
         [--leave-out NAME[,NAME] ...] [--scale large --device cuda] [--runs FOLDER]
 
 SCANS holds NAME.nii.gz and NAME_label.nii.gz (1 right kidney, 2 left kidney) of patients without renal tumor. DIR holds
-label maps of kidneys and tumors (``training.generated_shapes`` makes some that anybody may use). All trainings go on
-from one that saw generated children alone. Each leaves one scan out, or with ``--leave-out`` all scans of a group, and
-learns from generated children, from the other scans, and from composites of these with the shapes. What was left out
-is scored, and twenty generated children that no training sees. Trainings are kept in ``--runs``.
+label maps of kidneys and tumors (``training.generated_shapes`` makes some that anybody may use). A first training sees
+generated children alone. The others go on from it, each without one scan, or with ``--leave-out`` without all scans of
+a group, and learn from generated children, the scans that are left, and composites of these with the shapes. Scored are
+the scans that a training did not see, and twenty generated children that none sees. Trainings are kept in ``--runs``,
+and the results show all that are there.
 Writes results/leave_one_out.md, .csv and .png.
 """
 
-import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 from dice_generated import FIRST_SEED, OLDEST
-from dice_scans import segment_scan
+from dice_scans import true_kidneys
 from matplotlib.figure import Figure
 from pages import RESULTS, common, experiment_parser, machine, scan_names, write_csv, write_page
 from tqdm import tqdm
 from trials import REFERENCE_MASK, claim, exported
 
-from PediatricRenalSegLib.case import segment_case
+from PediatricRenalSegLib.case import label_volume
 from PediatricRenalSegLib.evaluation.metrics import compare_masks
-from PediatricRenalSegLib.inference import choose_device
+from PediatricRenalSegLib.inference import choose_device, run_network
+from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
+from PediatricRenalSegLib.preprocessing import preprocess
+from PediatricRenalSegLib.reading import read_ct
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
 from PediatricRenalSegLib.training.prepare import composite_patients, generated_patient
 from PediatricRenalSegLib.training.real_data import load_real
 from PediatricRenalSegLib.training.store import real_rows, store_patient, write_split, write_text
 from PediatricRenalSegLib.training.trainer import Trainer
+from PediatricRenalSegLib.volume import CTVolume
 
 CHILDREN = range(FIRST_SEED, FIRST_SEED + 20)
+CHILD = "child "
+START, NONE = "generated alone", "no scans, no composites"
+"""The training from which the others go on, and what stands for its shapes."""
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Fold:
 
     @property
     def folder(self) -> str:
-        return f"{self.shapes} without {', '.join(self.left_out)}"
+        return START if self.shapes == NONE else f"{self.shapes} without {', '.join(self.left_out)}"
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,8 @@ def main() -> None:
     shapes = {name: Path(folder) for name, _, folder in (text.partition("=") for text in options.shapes)}
     if missing := [name for name, folder in shapes.items() if not any(folder.glob("case_*.nii.gz"))]:
         parser.error(f"the folder of the shapes {missing[0]!r} holds no case_*.nii.gz: give NAME=DIR")
-    LeaveOneOut(PLANS[options.scale], options.scans, shapes, options.runs / options.scale, options.device).run(
+    device = choose_device(options.device)
+    LeaveOneOut(PLANS[options.scale], options.scans, shapes, options.runs / options.scale, device).run(
         [Fold(name, group) for name in shapes for group in groups], RESULTS
     )
 
@@ -135,16 +143,21 @@ class LeaveOneOut:
     scans: Path
     shapes: dict[str, Path]
     runs: Path
-    device: str
+    device: torch.device
 
     def run(self, folds: list[Fold], results: Path) -> None:
         generated = self.generated_children()
-        start = self.trained("generated alone", generated, self.plan.start, reference_mask=REFERENCE_MASK)
-        scores = []
+        start = self.trained(START, generated, self.plan.start, reference_mask=REFERENCE_MASK)
+        self.score(Fold(NONE, tuple(scan_names(self.scans))), start)
         for fold in folds:
             store = self.store_of(fold, generated)
             model = self.trained(fold.folder, store, self.plan.fold, start=start, learning_rate=self.plan.learning_rate)
-            scores += self.scores(fold, model)
+            self.score(fold, model)
+        scores = [
+            Score(**values)
+            for kept in sorted(self.runs.glob(f"*/{SCORES}"))
+            for values in json.loads(kept.read_text(encoding="utf-8"))
+        ]
         write_csv(results / "leave_one_out.csv", [field.name for field in fields(Score)], map(astuple, scores))
         write_results(scores, self, results)
 
@@ -207,29 +220,27 @@ class LeaveOneOut:
         claim(config)
         if not (config.output / "model.pt").is_file():
             print(f"training: {name}", flush=True)
-            Trainer(config, choose_device(self.device)).run()
+            Trainer(config, self.device).run()
         return exported(config.output)
 
-    def scores(self, fold: Fold, model: Path) -> list[Score]:
-        """Scores of what the fold left out and of the generated children, which are kept."""
-        kept = self.runs / fold.folder / "scores.json"
+    def score(self, fold: Fold, model: Path) -> None:
+        """Score what the fold left out and the generated children, unless that was done."""
+        kept = self.runs / fold.folder / SCORES
         if not kept.is_file():
-            options = argparse.Namespace(model=str(model), device=self.device)
-            found = [*self.scan_scores(fold, options), *self.child_scores(fold, options)]
+            bundle = load_model(str(model), self.device)
+            found = [self.score_of_scan(fold, name, bundle) for name in fold.left_out]
+            found += [self.score_of_child(fold, seed, bundle) for seed in CHILDREN]
             write_text(kept, json.dumps([asdict(score) for score in found], indent=2) + "\n")
-        return [Score(**values) for values in json.loads(kept.read_text(encoding="utf-8"))]
 
-    def scan_scores(self, fold: Fold, options: argparse.Namespace) -> Iterator[Score]:
-        for name in fold.left_out:
-            result, truth = segment_scan(self.scans, name, options)
-            yield score_of(fold, name, truth, result)
+    def score_of_scan(self, fold: Fold, name: str, bundle: ModelBundle) -> Score:
+        ct = read_ct(self.scans / f"{name}.nii.gz")
+        return score_of(fold, name, true_kidneys(self.scans, name, ct.image), segmented(ct, bundle, self.device))
 
-    def child_scores(self, fold: Fold, options: argparse.Namespace) -> Iterator[Score]:
-        for seed in CHILDREN:
-            ct, reference = self.child_files(seed)
-            with TemporaryDirectory() as folder:
-                result = segment_case(ct, Path(folder) / "result", options.model, options.device)
-            yield score_of(fold, f"child {seed}", sitk.ReadImage(str(reference)), result)
+    def score_of_child(self, fold: Fold, seed: int, bundle: ModelBundle) -> Score:
+        ct, reference = self.child_files(seed)
+        return score_of(
+            fold, f"{CHILD}{seed}", sitk.ReadImage(str(reference)), segmented(read_ct(ct), bundle, self.device)
+        )
 
     def child_files(self, seed: int) -> tuple[Path, Path]:
         """CT and true segments of a generated child as in ``dice_generated.py``; it takes minutes to make one."""
@@ -241,12 +252,17 @@ class LeaveOneOut:
         return paths
 
 
-def score_of(fold: Fold, patient: str, truth: sitk.Image, result) -> Score:
-    """``result`` of ``segment_case``."""
-    pairs = [
-        [common.segment_mask(image, name) for image in (truth, result.labels.image)] for name in ("kidney", "tumor")
-    ]
-    kidney, tumor = (compare_masks(*pair) for pair in pairs)
+def segmented(ct: CTVolume, bundle: ModelBundle, device: torch.device) -> sitk.Image:
+    """The segments, as ``segment_case`` finds them."""
+    stack = preprocess(ct, bundle.metadata.normalization)
+    return label_volume(ct, stack, run_network(bundle, stack, device))[0].image
+
+
+def score_of(fold: Fold, patient: str, truth: sitk.Image, found: sitk.Image) -> Score:
+    """Both images with the values of ``SEGMENTS``."""
+    kidney, tumor = (
+        compare_masks(*(common.segment_mask(image, name) for image in (truth, found))) for name in ("kidney", "tumor")
+    )
     has_tumor = tumor["reference_ml"] > 0
     return Score(
         fold.shapes,
@@ -261,33 +277,8 @@ def score_of(fold: Fold, patient: str, truth: sitk.Image, result) -> Score:
 
 def write_results(scores: list[Score], experiment: LeaveOneOut, results: Path) -> None:
     """One table of the scans, one of the generated children, and the picture of the scans."""
-    scans = [score for score in scores if not score.patient.startswith("child")]
-    by_scan = [
-        [
-            score.patient,
-            score.shapes,
-            f"{score.kidney:.3f}",
-            f"{score.kidney_hausdorff95_mm:.1f}",
-            f"{score.tumor_ml:.1f}",
-        ]
-        + [score.left_out]
-        for score in scans
-    ]
-    for shapes in experiment.shapes:
-        own = [score for score in scans if score.shapes == shapes]
-        dice = [score.kidney for score in own]
-        worst = [
-            f"{common.mean_sd(dice)}, worst {min(dice):.3f}",
-            "",
-            f"{max(score.tumor_ml for score in own):.1f} at most",
-        ]
-        by_scan.append([f"all {len(own)}", shapes, *worst, ""])
-    by_child = []
-    for kind in dict.fromkeys((score.shapes, score.left_out) for score in scores):
-        own = [s for s in scores if (s.shapes, s.left_out) == kind and s.patient.startswith("child")]
-        by_child.append(
-            [kind[0], kind[1], *(common.mean_sd([getattr(s, name) for s in own]) for name in ("kidney", "tumor"))]
-        )
+    children = [score for score in scores if score.patient.startswith(CHILD)]
+    scans = [score for score in scores if not score.patient.startswith(CHILD)]
     plot(scans, results / "leave_one_out.png")
     plan = experiment.plan
     write_page(
@@ -295,17 +286,45 @@ def write_results(scores: list[Score], experiment: LeaveOneOut, results: Path) -
         "Real scans left out",
         [
             "Real scans of adults without renal tumor, each segmented with a model that was not trained on it; so all "
-            "tumor that is found is false. All trainings go on from one with "
-            f"{plan.generated} generated children ({plan.start['unet'].epochs} epochs of the U-Net) and have "
-            f"{plan.fold['unet'].epochs} epochs with these children, the other scans and {plan.composites} composites "
-            "on each of them. The second column names the shapes of the composites. The paper has no such table.",
-            machine(experiment.device),
+            "tumor that is found is false. The first training saw generated children alone "
+            f"({plan.generated}, {plan.start['unet'].epochs} epochs of the U-Net). The others go on from it for "
+            f"{plan.fold['unet'].epochs} epochs with these children, the scans that are not left out and "
+            f"{plan.composites} composites on each of them, with the shapes of the second column. The paper has no "
+            "such table.",
+            machine(str(experiment.device)),
         ],
         [
-            (["scan", "shapes", "kidney Dice", "HD95, mm", "false tumor, ml", "left out of the training"], by_scan),
-            (["shapes", "left out", f"kidney Dice of {len(CHILDREN)} generated children", "tumor Dice"], by_child),
+            (["scan", "shapes", "kidney Dice", "HD95, mm", "false tumor, ml", "left out"], scan_rows(scans)),
+            (
+                ["shapes", "left out", f"kidney Dice of {len(CHILDREN)} generated children", "tumor Dice"],
+                child_rows(children),
+            ),
         ],
     )
+
+
+def scan_rows(scores: list[Score]) -> list[list[str]]:
+    """One a scan, and one of all scans for every set of shapes."""
+    rows = [
+        [s.patient, s.shapes, f"{s.kidney:.3f}", f"{s.kidney_hausdorff95_mm:.1f}", f"{s.tumor_ml:.1f}", s.left_out]
+        for s in scores
+    ]
+    for shapes in dict.fromkeys(score.shapes for score in scores):
+        own = [score for score in scores if score.shapes == shapes]
+        dice, false_ml = [score.kidney for score in own], max(score.tumor_ml for score in own)
+        summary = f"mean (sd) {common.mean_sd(dice)}, worst {min(dice):.3f}"
+        rows.append([f"all {len(own)}", shapes, summary, "", f"at most {false_ml:.1f}", ""])
+    return rows
+
+
+def child_rows(scores: list[Score]) -> list[list[str]]:
+    """One a training."""
+    kinds = dict.fromkeys((score.shapes, score.left_out) for score in scores)
+    groups = [[score for score in scores if (score.shapes, score.left_out) == kind] for kind in kinds]
+    return [
+        [*kind, *(common.mean_sd([getattr(score, name) for score in group]) for name in ("kidney", "tumor"))]
+        for kind, group in zip(kinds, groups)
+    ]
 
 
 def plot(scores: list[Score], path: Path) -> None:
