@@ -1,10 +1,10 @@
 """Dice of kidney and tumor on generated children that no training has seen.
 
-    python Testing/benchmarks/dice_generated.py [--patients 20] [--threads 2]
+    python Testing/benchmarks/dice_generated.py [--patients 20] [--threads 2] [--children FOLDER]
 
 Every child is made at 512 × 512 pixels and its own spacing, written to a file and segmented from file to patient
-folder. Seeds start at 1,000,000; trainings use smaller ones. Writes results/dice_generated.md. A child takes one
-to three minutes, most of it to make it.
+folder. Seeds start at 1,000,000; trainings use smaller ones. To make a child takes one to three minutes, so they are
+kept in ``--children``: name another folder after a change of the generator. Writes results/dice_generated.md.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from PediatricRenalSegLib.evaluation.metrics import compare_masks
 from PediatricRenalSegLib.structures import STRUCTURES
 
 FIRST_SEED = 1_000_000
+CHILDREN = Path("runs/children")
 OLDEST = 16
 SCORES = ("dice", "hausdorff95_mm")
 LARGE_ML = 10.0
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
+    parser.add_argument("--children", type=Path, default=CHILDREN, help=f"default: {CHILDREN}")
     add_run_options(parser)
     options = parser.parse_args()
     if options.first_seed < FIRST_SEED:
@@ -47,12 +49,11 @@ def main() -> None:
     rows, swapped = [], 0
     found: dict[str, list[dict[str, float]]] = {structure.name: [] for structure in STRUCTURES}
     for seed in range(options.first_seed, options.first_seed + options.patients):
-        age = OLDEST * np.random.default_rng([seed, 0]).random() ** 2  # as in the training: half below four
-        result, truth = segment_child(age, seed, options)
+        result, truth = segment_child(seed, options)
         x, y, z = result.labels.image.GetSize()
         row = [
             seed,
-            f"{age:.1f}",
+            f"{age_of(seed):.1f}",
             f"{x} × {y} × {z}",
             " × ".join(f"{mm:.2f}" for mm in result.labels.image.GetSpacing()),
         ]
@@ -92,12 +93,26 @@ def main() -> None:
     )
 
 
-def segment_child(age: float, seed: int, options: argparse.Namespace):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        ct, reference = write_child(folder, age, seed)
-        result = segment_case(ct, folder / "result", options.model, options.device)
-        return result, sitk.ReadImage(str(reference))
+def segment_child(seed: int, options: argparse.Namespace):
+    ct, reference = child_files(options.children, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        result = segment_case(ct, Path(folder) / "result", options.model, options.device)
+    return result, sitk.ReadImage(str(reference))
+
+
+def child_files(children: Path, seed: int) -> tuple[Path, Path]:
+    """CT and true segments of a child, made where they are not there yet."""
+    folder = children / str(seed)
+    paths = folder / "ct.nii.gz", folder / "reference.nii.gz"
+    if not paths[1].exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_child(folder, age_of(seed), seed)
+    return paths
+
+
+def age_of(seed: int) -> float:
+    """In years; half are below four, as in the training."""
+    return OLDEST * np.random.default_rng([seed, 0]).random() ** 2
 
 
 if __name__ == "__main__":

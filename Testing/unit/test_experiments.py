@@ -152,7 +152,7 @@ def left_out(tmp_path):
     for number in range(30):
         made = child(number)
         store_patient(runs / "generated", replace(made, name=f"generated-{number:06d}"))
-    for seed in leave_one_out.CHILDREN:
+    for seed in leave_one_out.SEEDS:
         folder = runs / "children" / str(seed)
         folder.mkdir(parents=True)
         made = abdomen(seed=seed)
@@ -162,7 +162,7 @@ def left_out(tmp_path):
         sitk.WriteImage(reference, str(folder / "reference.nii.gz"))
     lengths = {"pose": STAGE, "crop_stage": STAGE, "unet": STAGE}
     plan = leave_one_out.Plan(30, 1, 2, lengths, lengths, 0.005, 0)
-    return leave_one_out.LeaveOneOut(plan, scans, {"beans": shapes}, runs, CPU)
+    return leave_one_out.LeaveOneOut(plan, scans, {"beans": shapes}, runs, runs / "children", CPU)
 
 
 def write_scan(folder: Path, name: str, made) -> None:
@@ -178,7 +178,7 @@ def write_scan(folder: Path, name: str, made) -> None:
 
 
 def test_leave_one_out_keeps_scans_and_their_composites_out(left_out, tmp_path, monkeypatch):
-    monkeypatch.setattr(leave_one_out, "CHILDREN", leave_one_out.CHILDREN[:1])
+    monkeypatch.setattr(leave_one_out, "SEEDS", leave_one_out.SEEDS[:1])
     folds = [leave_one_out.Fold("beans", group) for group in (("first",), ("second", "third"))]
     left_out.run(folds, tmp_path / "results")
     page = tmp_path / "results" / "leave_one_out.md"

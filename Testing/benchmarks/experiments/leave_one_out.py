@@ -16,10 +16,9 @@ import json
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 import torch
-from dice_generated import FIRST_SEED, OLDEST
+from dice_generated import CHILDREN, FIRST_SEED, child_files
 from dice_scans import true_kidneys
 from matplotlib.figure import Figure
 from pages import RESULTS, common, experiment_parser, machine, scan_names, write_csv, write_page
@@ -39,7 +38,7 @@ from PediatricRenalSegLib.training.store import real_rows, store_patient, write_
 from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import CTVolume
 
-CHILDREN = range(FIRST_SEED, FIRST_SEED + 20)
+SEEDS = range(FIRST_SEED, FIRST_SEED + 20)
 CHILD = "child "
 START, NONE = "generated alone", "no scans, no composites"
 """The training from which the others go on, and what stands for its shapes."""
@@ -130,7 +129,7 @@ def main() -> None:
     if missing := [name for name, folder in shapes.items() if not any(folder.glob("case_*.nii.gz"))]:
         parser.error(f"the folder of the shapes {missing[0]!r} holds no case_*.nii.gz: give NAME=DIR")
     device = choose_device(options.device)
-    LeaveOneOut(PLANS[options.scale], options.scans, shapes, options.runs / options.scale, device).run(
+    LeaveOneOut(PLANS[options.scale], options.scans, shapes, options.runs / options.scale, CHILDREN, device).run(
         [Fold(name, group) for name in shapes for group in groups], RESULTS
     )
 
@@ -143,6 +142,8 @@ class LeaveOneOut:
     scans: Path
     shapes: dict[str, Path]
     runs: Path
+    children: Path
+    """Of ``dice_generated``."""
     device: torch.device
 
     def run(self, folds: list[Fold], results: Path) -> None:
@@ -229,7 +230,7 @@ class LeaveOneOut:
         if not kept.is_file():
             bundle = load_model(str(model), self.device)
             found = [self.score_of_scan(fold, name, bundle) for name in fold.left_out]
-            found += [self.score_of_child(fold, seed, bundle) for seed in CHILDREN]
+            found += [self.score_of_child(fold, seed, bundle) for seed in SEEDS]
             write_text(kept, json.dumps([asdict(score) for score in found], indent=2) + "\n")
 
     def score_of_scan(self, fold: Fold, name: str, bundle: ModelBundle) -> Score:
@@ -237,19 +238,10 @@ class LeaveOneOut:
         return score_of(fold, name, true_kidneys(self.scans, name, ct.image), segmented(ct, bundle, self.device))
 
     def score_of_child(self, fold: Fold, seed: int, bundle: ModelBundle) -> Score:
-        ct, reference = self.child_files(seed)
+        ct, reference = child_files(self.children, seed)
         return score_of(
             fold, f"{CHILD}{seed}", sitk.ReadImage(str(reference)), segmented(read_ct(ct), bundle, self.device)
         )
-
-    def child_files(self, seed: int) -> tuple[Path, Path]:
-        """CT and true segments of a generated child as in ``dice_generated.py``; it takes minutes to make one."""
-        folder = self.runs / "children" / str(seed)
-        paths = folder / "ct.nii.gz", folder / "reference.nii.gz"
-        if not paths[1].exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            common.write_child(folder, OLDEST * np.random.default_rng([seed, 0]).random() ** 2, seed)
-        return paths
 
 
 def segmented(ct: CTVolume, bundle: ModelBundle, device: torch.device) -> sitk.Image:
@@ -296,7 +288,7 @@ def write_results(scores: list[Score], experiment: LeaveOneOut, results: Path) -
         [
             (["scan", "shapes", "kidney Dice", "HD95, mm", "false tumor, ml", "left out"], scan_rows(scans)),
             (
-                ["shapes", "left out", f"kidney Dice of {len(CHILDREN)} generated children", "tumor Dice"],
+                ["shapes", "left out", f"kidney Dice of {len(SEEDS)} generated children", "tumor Dice"],
                 child_rows(children),
             ),
         ],
