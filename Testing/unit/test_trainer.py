@@ -159,6 +159,15 @@ def test_training_without_better_validation_ends(config, monkeypatch):
     assert [row["epoch"] for row in log_of(trainer.config.output) if row["stage"] == "unet"] == ["1", "2", "3"]
 
 
+def test_the_last_model_is_kept_though_an_earlier_one_was_better(config):
+    trainer = Trainer(config(keep="last", averaged=0.0), CPU)
+    score = trainer.validation.score
+    trainer.validation.score = lambda stage: replace(score(stage), value=-trainer.progress["epoch"])
+    kept = trainer.run().state_dict()
+    last = torch.load(trainer.config.output / CHECKPOINT, weights_only=False)["model"]
+    assert all(torch.equal(value, last[name]) for name, value in kept.items())
+
+
 # Stop and go on
 
 

@@ -12,7 +12,7 @@ from .distributed import is_first_process
 CHECKPOINT = "checkpoint.pt"
 """Everything that a training needs to go on."""
 BEST = "best.pt"
-"""The network with the best validated U-Net so far."""
+"""The network that the training would end with now: see ``TrainingConfig.keep``."""
 UNCHANGEABLE = ("method", "crop", "features", "seed", "trainable")
 
 

@@ -10,6 +10,7 @@ from ..preprocessing import CANVAS
 from ..volume import InputError
 
 AUGMENTATIONS = ("varied", "none", "nnunet")
+KEPT = ("best", "last")
 TRAINABLE = ("all", "outer", "decoder", "frozen")
 PATHS = ("store", "output", "reference_mask", "start")
 STAGES = ("pose", "crop_stage", "unet")
@@ -53,6 +54,10 @@ class TrainingConfig:
     crop_stage: StageConfig = field(default_factory=StageConfig)
     unet: StageConfig = field(default_factory=lambda: StageConfig(epochs=200))
     """At most so many epochs; the paper has at least 50, then early stopping (``patience``)."""
+    keep: str = "best"
+    """The U-Net that a training ends with: the ``best`` validated one, or the ``last``, as nnU-Net does; then the
+    training does not end early. Where the validated patients are not like those that matter, the best one misleads: for
+    trainings that went on from generated children to real scans, validated on generated children, it was the start."""
     patience: int = 20
     """U-Net epochs without a better validation Dice, after the first 50, that end the training."""
 
@@ -123,6 +128,7 @@ def check_config(config: TrainingConfig) -> None:
         ("method", METHODS),
         ("crop", CROP_DIVISORS),
         ("augmentation", AUGMENTATIONS),
+        ("keep", KEPT),
         ("trainable", TRAINABLE),
     ):
         _require(getattr(config, name) in choices, config, name, f"one of {', '.join(choices)}")

@@ -23,7 +23,7 @@ TOLERANCE = 1e-5
 
 
 def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
-    """Write the best U-Net so far of a training folder as a model file and check it against the eager network.
+    """Write the U-Net that a training folder keeps as a model file and check it against the eager network.
 
     card: JSON file with the ``CARD_FIELDS`` of the metadata; everything else the training knows. Both together
     make the readable card beside the model file (``.md``). Returns the model's entry for the catalogue. Raises

@@ -70,7 +70,7 @@ class Trainer:
             self._restore(saved)
 
     def run(self) -> SegmentationPipeline:
-        """Train what is left and return the model with the best validated U-Net."""
+        """Train what is left and return the model with the U-Net that ``config.keep`` says."""
         self.config.output.mkdir(parents=True, exist_ok=True)
         with closing(TrainingLog(self.config.output, self.history, *self._batches())) as self.log:
             while self.progress["stage"] < len(self.stages):
@@ -124,13 +124,13 @@ class Trainer:
         return float(np.mean(losses))
 
     def _finish_epoch(self, stage: Stage, loss: float | None, rate: float, started: float) -> None:
-        """Validate, keep the network if it is the best one, save, log."""
+        """Validate, keep the network if it is the best one or any will do, save, log."""
         with self._averaged_unet():
             score = self.validation.score(stage)
-            is_best = score.value > self.progress["best"]
-            if is_best:
+            is_kept = score.value > self.progress["best"] or self.config.keep == "last"
+            if is_kept:
                 self.progress.update(best=score.value, best_epoch=self.progress["epoch"])
-            if is_best and isinstance(stage, UNetStage):
+            if is_kept and isinstance(stage, UNetStage):
                 save(self.model.state_dict(), self.config.output / BEST)
                 self.log.show(overview(self.model, self.validation.examples()))
         seconds = time.monotonic() - started

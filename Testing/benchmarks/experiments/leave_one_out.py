@@ -152,7 +152,9 @@ class LeaveOneOut:
         self.score(Fold(NONE, tuple(scan_names(self.scans))), start)
         for fold in folds:
             store = self.store_of(fold, generated)
-            model = self.trained(fold.folder, store, self.plan.fold, start=start, learning_rate=self.plan.learning_rate)
+            model = self.trained(
+                fold.folder, store, self.plan.fold, start=start, keep="last", learning_rate=self.plan.learning_rate
+            )
             self.score(fold, model)
         scores = [
             Score(**values)
@@ -212,7 +214,7 @@ class LeaveOneOut:
             store=store,
             output=self.runs / name,
             features=self.plan.features,
-            patience=lengths["unet"].epochs,  # all folds have the same length
+            patience=lengths["unet"].epochs,
             bfloat16=True,
             workers=self.plan.workers,
             **lengths,
