@@ -1,5 +1,6 @@
 """The commands of the experiments, each in a tiny run from end to end."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,12 @@ def check_results(results: Path, name: str, first_column: list[str]) -> None:
     assert [row[0] for row in table_rows(results / f"{name}.md")[1:]] == first_column
     assert pages.BY_HAND in (results / f"{name}.md").read_text()
     assert (results / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("command", ["homogenization", "crop_size", "transfer", "pose_and_size", "leave_one_out"])
+def test_commands_start_on_their_own(command):
+    ran = subprocess.run([sys.executable, EXPERIMENTS / f"{command}.py", "--help"], capture_output=True, text=True)
+    assert ran.returncode == 0 and f"results/{command}.md" in ran.stdout, ran.stderr
 
 
 # Trainings

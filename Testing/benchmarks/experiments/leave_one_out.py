@@ -18,10 +18,18 @@ from pathlib import Path
 
 import SimpleITK as sitk
 import torch
-from dice_generated import CHILDREN, FIRST_SEED, child_files
-from dice_scans import true_kidneys
 from matplotlib.figure import Figure
-from pages import RESULTS, common, experiment_parser, machine, scan_names, write_csv, write_page
+from pages import (
+    RESULTS,
+    common,
+    dice_generated,
+    dice_scans,
+    experiment_parser,
+    machine,
+    scan_names,
+    write_csv,
+    write_page,
+)
 from tqdm import tqdm
 from trials import REFERENCE_MASK, claim, exported
 
@@ -38,7 +46,7 @@ from PediatricRenalSegLib.training.store import real_rows, store_patient, write_
 from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import CTVolume
 
-SEEDS = range(FIRST_SEED, FIRST_SEED + 20)
+SEEDS = range(dice_generated.FIRST_SEED, dice_generated.FIRST_SEED + 20)
 CHILD = "child "
 START, NONE = "generated alone", "no scans, no composites"
 """The training from which the others go on, and what stands for its shapes."""
@@ -129,9 +137,9 @@ def main() -> None:
     if missing := [name for name, folder in shapes.items() if not any(folder.glob("case_*.nii.gz"))]:
         parser.error(f"the folder of the shapes {missing[0]!r} holds no case_*.nii.gz: give NAME=DIR")
     device = choose_device(options.device)
-    LeaveOneOut(PLANS[options.scale], options.scans, shapes, options.runs / options.scale, CHILDREN, device).run(
-        [Fold(name, group) for name in shapes for group in groups], RESULTS
-    )
+    LeaveOneOut(
+        PLANS[options.scale], options.scans, shapes, options.runs / options.scale, dice_generated.CHILDREN, device
+    ).run([Fold(name, group) for name in shapes for group in groups], RESULTS)
 
 
 @dataclass(frozen=True)
@@ -237,10 +245,12 @@ class LeaveOneOut:
 
     def score_of_scan(self, fold: Fold, name: str, bundle: ModelBundle) -> Score:
         ct = read_ct(self.scans / f"{name}.nii.gz")
-        return score_of(fold, name, true_kidneys(self.scans, name, ct.image), segmented(ct, bundle, self.device))
+        return score_of(
+            fold, name, dice_scans.true_kidneys(self.scans, name, ct.image), segmented(ct, bundle, self.device)
+        )
 
     def score_of_child(self, fold: Fold, seed: int, bundle: ModelBundle) -> Score:
-        ct, reference = child_files(self.children, seed)
+        ct, reference = dice_generated.child_files(self.children, seed)
         return score_of(
             fold, f"{CHILD}{seed}", sitk.ReadImage(str(reference)), segmented(read_ct(ct), bundle, self.device)
         )

@@ -11,12 +11,14 @@ import matplotlib
 from PediatricRenalSegLib.training.store import write_text
 
 sys.path.append(str(Path(__file__).parents[1]))  # the benchmarks are scripts, not a package
-import common  # noqa: E402  (the experiments take it from here, because it is not on their path)
+import common  # noqa: E402  (the experiments take these from here, because they are not on their path)
+import dice_generated  # noqa: E402, F401
+import dice_scans  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs/experiments")
 SCALES = ("small", "large")
-LABEL_ENDING = "_label.nii.gz"
+LABEL_ENDING = dice_scans.LABEL_ENDING
 BY_HAND = "## What agrees and what does not"
 """From this line on a page is written by hand, and kept when its tables are written again."""
 
