@@ -66,6 +66,18 @@ def test_card_says_what_one_must_know(finished, card, tmp_path):
     assert str(finished) not in text and "store" not in text, "folders are no one's business"
 
 
+def test_card_of_the_last_epoch_has_its_scores(finished, card, tmp_path):
+    run = copytree(finished, tmp_path / "last")
+    saved = torch.load(run / CHECKPOINT, weights_only=False)
+    saved["config"]["keep"] = "last"
+    worst = {**saved["history"][-1], "validation": -1.0, "dice": {"kidney": 0.125, "tumor": 0.25}}
+    saved["history"].append(worst)
+    torch.save(saved, run / CHECKPOINT)
+    export_model(run, card, tmp_path / "tiny.pt")
+    text = (tmp_path / "tiny.md").read_text()
+    assert "| validation slices: kidney Dice | 0.125 |" in text and "which chose the epoch" not in text
+
+
 def test_checkpoint_of_before_the_newer_keys_is_exported(finished, card, tmp_path):
     run = copytree(finished, tmp_path / "old")
     saved = torch.load(run / CHECKPOINT, weights_only=False)

@@ -25,7 +25,7 @@ def model_card(metadata: ModelMetadata, config: TrainingConfig, history: list[Ep
         "License": f"{metadata.license}. {metadata.license_notice}",
         "Training data": metadata.training_domain,
         "Limits": f"{metadata.limits}\n\n{NOTICE}",
-        "Scores": _scores(metadata, history),
+        "Scores": _scores(metadata, config, history),
         "Training": _training(config, history),
     }
     return "\n\n".join([f"# {metadata.id}", *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
@@ -36,16 +36,16 @@ def _table(rows: dict[str, str], head: tuple[str, str] = ("", "")) -> str:
     return "\n".join(f"| {name} | {value} |" for name, value in lines)
 
 
-def _scores(metadata: ModelMetadata, history: list[Epoch]) -> str:
+def _scores(metadata: ModelMetadata, config: TrainingConfig, history: list[Epoch]) -> str:
     rows = {
         f"{data}: {name}": f"{value:g}" for data, scores in metadata.scores.items() for name, value in scores.items()
     }
     trained = [epoch for epoch in history if epoch.stage == "unet"]
     if trained:
-        best = max(trained, key=lambda epoch: epoch.validation)
-        rows |= {
-            f"validation slices, which chose the epoch: {name} Dice": f"{dice:.3f}" for name, dice in best.dice.items()
-        }
+        chose = config.keep == "best"
+        kept = max(trained, key=lambda epoch: epoch.validation) if chose else trained[-1]
+        data = "validation slices" + ", which chose the epoch" * chose
+        rows |= {f"{data}: {name} Dice": f"{dice:.3f}" for name, dice in kept.dice.items()}
     return _table(rows, ("data", "score")) if rows else "None are given."
 
 
