@@ -103,7 +103,12 @@ class Fold:
 
     @property
     def folder(self) -> str:
-        return START if self.shapes == NONE else f"{self.shapes} without {', '.join(self.left_out)}"
+        return START if self.shapes == NONE else f"{self.shapes} without {self.label}"
+
+    @property
+    def label(self) -> str:
+        """What was left out, in words."""
+        return "all" if self.shapes == NONE else ", ".join(self.left_out)
 
 
 @dataclass(frozen=True)
@@ -270,7 +275,7 @@ def score_of(fold: Fold, patient: str, truth: sitk.Image, found: sitk.Image) -> 
     has_tumor = tumor["reference_ml"] > 0
     return Score(
         fold.shapes,
-        ", ".join(fold.left_out),
+        fold.label,
         patient,
         kidney["dice"],
         kidney["hausdorff95_mm"],
@@ -311,7 +316,7 @@ def scan_rows(scores: list[Score]) -> list[list[str]]:
     """One a scan, and one of all scans for every set of shapes."""
     rows = [
         [s.patient, s.shapes, f"{s.kidney:.3f}", f"{s.kidney_hausdorff95_mm:.1f}", f"{s.tumor_ml:.1f}", s.left_out]
-        for s in scores
+        for s in sorted(scores, key=lambda score: score.patient)
     ]
     for shapes in dict.fromkeys(score.shapes for score in scores):
         own = [score for score in scores if score.shapes == shapes]
@@ -335,7 +340,7 @@ def plot(scores: list[Score], path: Path) -> None:
     """Kidney Dice by scan and shapes."""
     figure = Figure(figsize=(8, 4), layout="constrained")
     panel = figure.subplots()
-    names = list(dict.fromkeys(score.patient for score in scores))
+    names = sorted({score.patient for score in scores})
     for number, shapes in enumerate(dict.fromkeys(score.shapes for score in scores)):
         own = [score for score in scores if score.shapes == shapes]
         places = [names.index(score.patient) + 0.12 * number for score in own]
