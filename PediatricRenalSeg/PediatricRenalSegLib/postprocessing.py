@@ -99,7 +99,7 @@ def axial_labels(probabilities: np.ndarray, stack: SliceStack) -> np.ndarray:
 
 def with_neighbors(probabilities: np.ndarray, sigma: float) -> np.ndarray:
     """Mean over neighboring slices of ``(N, ...)``, float32; ``sigma`` as ``neighbor_sigma`` gives it."""
-    return ndimage.gaussian_filter1d(probabilities.astype(np.float32), sigma, axis=0, mode="nearest")
+    return ndimage.gaussian_filter1d(probabilities.astype(np.float32, copy=False), sigma, axis=0, mode="nearest")
 
 
 def neighbor_sigma(stack: SliceStack) -> float:

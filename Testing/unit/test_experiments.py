@@ -168,7 +168,7 @@ def left_out(tmp_path):
         reference.SetSpacing(made.spacing[::-1])
         sitk.WriteImage(reference, str(folder / "reference.nii.gz"))
     lengths = {"pose": STAGE, "crop_stage": STAGE, "unet": STAGE}
-    plan = leave_one_out.Plan(30, 1, 2, lengths, lengths, 0.005, 0)
+    plan = leave_one_out.Plan(30, 1, 2, lengths, lengths, 0)
     return leave_one_out.LeaveOneOut(plan, scans, {"beans": shapes}, runs, runs / "children", CPU)
 
 

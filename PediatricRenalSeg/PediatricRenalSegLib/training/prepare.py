@@ -44,6 +44,33 @@ def composite_patients(
         yield composite(background, kidneys, np.random.default_rng([number, 1]), SLICES, f"composite-{number:06d}")
 
 
+def add_generated(store: Path, numbers: Sequence[int]) -> list[Path]:
+    """Put the generated children that a store lacks into it. Returns the files of all of ``numbers``."""
+    paths = [store / f"generated-{number:06d}.npz" for number in numbers]
+    for number, path in tqdm(list(zip(numbers, paths)), "generated", unit="child"):
+        if not path.exists():
+            store_patient(store, generated_patient(number))
+    return paths
+
+
+def add_composites(store: Path, scans: Path, names: list[str], shapes: Path, numbers: Sequence[int]) -> list[Path]:
+    """The same for composites, as ``composite_patients`` makes them."""
+    paths = [store / f"composite-{number:06d}.npz" for number in numbers]
+    lacking = [number for number, path in zip(numbers, paths) if not path.exists()]
+    if lacking:
+        made = composite_patients(scans, names, shapes, lacking)
+        for patient in tqdm(made, "composites", total=len(lacking), unit="patient"):
+            store_patient(store, patient)
+    return paths
+
+
+def add_real(store: Path, scans: Path, names: Sequence[str]) -> None:
+    """Put real scans into a store, anew if they are there."""
+    for name in names:
+        patient = load_real(scans, name)
+        store_patient(store, patient, real_rows(patient))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Fill a store of training slices.")
     parser.add_argument("store", type=Path)
@@ -55,22 +82,12 @@ def main() -> None:
     )
     parser.add_argument("--shapes", type=Path, help="folder of kidney and tumor label maps")
     arguments = parser.parse_args()
-    for number in tqdm(range(*arguments.generated), "generated", unit="child"):
-        if not (arguments.store / f"generated-{number:06d}.npz").exists():
-            store_patient(arguments.store, generated_patient(number))
+    add_generated(arguments.store, range(*arguments.generated))
     if arguments.composites[1]:
-        numbers = [
-            number
-            for number in range(*arguments.composites)
-            if not (arguments.store / f"composite-{number:06d}.npz").exists()
-        ]
-        made = composite_patients(arguments.scans, arguments.real, arguments.shapes, numbers)
-        for patient in tqdm(made, "composites", total=len(numbers), unit="patient"):
-            store_patient(arguments.store, patient)
+        numbers = range(*arguments.composites)
+        add_composites(arguments.store, arguments.scans, arguments.real, arguments.shapes, numbers)
     else:
-        for name in arguments.real:
-            patient = load_real(arguments.scans, name)
-            store_patient(arguments.store, patient, real_rows(patient))
+        add_real(arguments.store, arguments.scans, arguments.real)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ from pages import (
     write_csv,
     write_page,
 )
-from tqdm import tqdm
 from trials import REFERENCE_MASK, claim, exported
 
 from PediatricRenalSegLib.case import label_volume
@@ -40,9 +39,8 @@ from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
 from PediatricRenalSegLib.preprocessing import preprocess
 from PediatricRenalSegLib.reading import read_ct
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
-from PediatricRenalSegLib.training.prepare import composite_patients, generated_patient
-from PediatricRenalSegLib.training.real_data import load_real
-from PediatricRenalSegLib.training.store import real_rows, store_patient, write_split, write_text
+from PediatricRenalSegLib.training.prepare import add_composites, add_generated, add_real
+from PediatricRenalSegLib.training.store import write_split, write_text
 from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import CTVolume
 
@@ -51,6 +49,8 @@ CHILD = "child "
 START, NONE = "generated alone", "no scans, no composites"
 """The training from which the others go on, and what stands for its shapes."""
 SCORES = "scores.json"
+LEARNING_RATE = 0.005
+"""Of the trainings that go on."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,6 @@ class Plan:
     """Lengths of the training on generated children."""
     fold: dict[str, StageConfig]
     """Lengths of those that go on from it."""
-    learning_rate: float
-    """Of these."""
     workers: int
 
 
@@ -78,7 +76,6 @@ PLANS = {
         24,
         {"pose": StageConfig(24, 50, 16), "crop_stage": StageConfig(8, 50, 16), "unet": StageConfig(80, 60, 12)},
         {"pose": StageConfig(6, 50, 16), "crop_stage": StageConfig(4, 50, 16), "unet": StageConfig(20, 60, 12)},
-        0.005,
         0,
     ),
     "large": Plan(
@@ -87,7 +84,6 @@ PLANS = {
         24,
         {"pose": StageConfig(50, 100, 16), "crop_stage": StageConfig(50, 100, 16), "unet": StageConfig(150, 100, 16)},
         {"pose": StageConfig(20, 100, 16), "crop_stage": StageConfig(20, 100, 16), "unet": StageConfig(100, 100, 16)},
-        0.005,
         8,
     ),
 }
@@ -160,13 +156,13 @@ class LeaveOneOut:
     device: torch.device
 
     def run(self, folds: list[Fold], results: Path) -> None:
-        generated = self.generated_children()
-        start = self.trained(START, generated, self.plan.start, reference_mask=REFERENCE_MASK)
+        generated = add_generated(self.runs / "generated", range(self.plan.generated))
+        start = self.trained(START, self.runs / "generated", self.plan.start, reference_mask=REFERENCE_MASK)
         self.score(Fold(NONE, tuple(scan_names(self.scans))), start)
         for fold in folds:
             store = self.store_of(fold, generated)
             model = self.trained(
-                fold.folder, store, self.plan.fold, start=start, keep="last", learning_rate=self.plan.learning_rate
+                fold.folder, store, self.plan.fold, start=start, keep="last", learning_rate=LEARNING_RATE
             )
             self.score(fold, model)
         scores = [
@@ -177,19 +173,11 @@ class LeaveOneOut:
         write_csv(results / "leave_one_out.csv", [field.name for field in fields(Score)], map(astuple, scores))
         write_results(scores, self, results)
 
-    def generated_children(self) -> Path:
-        """The store of generated children."""
-        store = self.runs / "generated"
-        for number in tqdm(range(self.plan.generated), "generated children", unit="child"):
-            if not (store / f"generated-{number:06d}.npz").exists():
-                store_patient(store, generated_patient(number))
-        return store
-
-    def store_of(self, fold: Fold, generated: Path) -> Path:
+    def store_of(self, fold: Fold, generated: list[Path]) -> Path:
         """The store of a fold: links to its patients. Scans are for training, whatever their names say."""
         names = scan_names(self.scans)
         kept = [name for name in names if name not in fold.left_out]
-        files = [*generated.glob("generated-*.npz"), *map(self.real_scan, kept), *self.composites(fold, names)]
+        files = [*generated, *map(self.real_scan, kept), *self.composites(fold, names)]
         store = self.runs / fold.folder / "store"
         store.mkdir(parents=True, exist_ok=True)
         for file in files:
@@ -201,8 +189,7 @@ class LeaveOneOut:
     def real_scan(self, name: str) -> Path:
         path = self.runs / "scans" / f"{name}.npz"
         if not path.exists():
-            patient = load_real(self.scans, name)
-            store_patient(path.parent, patient, real_rows(patient))
+            add_real(path.parent, self.scans, [name])
         return path
 
     def composites(self, fold: Fold, names: list[str]) -> list[Path]:
@@ -213,13 +200,7 @@ class LeaveOneOut:
             for number in range(self.plan.composites * len(names))
             if names[number % len(names)] not in fold.left_out
         ]
-        paths = [store / f"composite-{number:06d}.npz" for number in numbers]
-        lacking = [number for number, path in zip(numbers, paths) if not path.exists()]
-        if lacking:
-            made = composite_patients(self.scans, names, self.shapes[fold.shapes], lacking)
-            for patient in tqdm(made, "composites", total=len(lacking), unit="patient"):
-                store_patient(store, patient)
-        return paths
+        return add_composites(store, self.scans, names, self.shapes[fold.shapes], numbers)
 
     def trained(self, name: str, store: Path, lengths: dict[str, StageConfig], **keys) -> Path:
         """The model of a training, which is kept; ``keys`` of the configuration."""
