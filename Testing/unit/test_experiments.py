@@ -18,7 +18,7 @@ from PediatricRenalSegLib.networks.pipeline import SegmentationPipeline
 from PediatricRenalSegLib.preprocessing import CANVAS, preprocess
 from PediatricRenalSegLib.training.config import StageConfig
 from PediatricRenalSegLib.training.real_data import TrainingPatient
-from PediatricRenalSegLib.training.store import store_patient
+from PediatricRenalSegLib.training.store import read_split, store_patient
 
 EXPERIMENTS = Path(__file__).parents[1] / "benchmarks" / "experiments"
 sys.path.append(str(EXPERIMENTS))
@@ -32,7 +32,7 @@ import trials  # noqa: E402
 
 CPU = torch.device("cpu")
 STAGE = StageConfig(epochs=1, batches=1, batch_size=2)
-TINY = trials.Scale(training=2, validation=1, held_out=2, features=2, stn=STAGE, unet=STAGE, workers=0)
+TINY = trials.Scale(training=2, validation=1, held_out=3, features=2, stn=STAGE, unet=STAGE, workers=0)
 
 
 def child(number: int) -> TrainingPatient:
@@ -46,8 +46,8 @@ def place(tmp_path_factory):
     """A workplace that the three experiments share, with its stores."""
     place = trials.Workplace(TINY, tmp_path_factory.mktemp("runs"), CPU)
     trials.fill_store(place.runs / trials.CHILDREN, child, range(3), 1)
-    held_out = range(trials.FIRST_HELD_OUT, trials.FIRST_HELD_OUT + 2)
-    trials.fill_store(place.runs / trials.HELD_OUT, child, held_out, 2)
+    held_out = range(trials.FIRST_HELD_OUT, trials.FIRST_HELD_OUT + 3)
+    trials.fill_store(place.runs / trials.HELD_OUT, child, held_out, 3)
     return place
 
 
@@ -109,7 +109,7 @@ def test_transfer_starts_from_the_adults(place, tmp_path):
 
 def test_scores_are_of_the_held_out_children(place):
     trial = trials.run_trial(place, place.config(trials.UNET, trials.METHODS[trials.UNET]))
-    assert {name: len(values) for name, values in trial.dice.items()} == {"kidney": 2, "tumor": 2}
+    assert {name: len(values) for name, values in trial.dice.items()} == {"kidney": 3, "tumor": 3}
     assert all(0 <= value <= 1 for values in trial.dice.values() for value in values)
     assert trial.unet_seconds > 0 and trial.stn_seconds == 0
 
@@ -193,8 +193,10 @@ def test_leave_one_out_keeps_scans_and_their_composites_out(left_out, tmp_path, 
     assert [row[0] for row in table_rows(page)[1:9]] == [*scans, "all 3", "all 3"]
     names = {path.stem for path in (left_out.runs / folds[0].folder / "store").glob("*.npz")}
     assert {name for name in names if not name.startswith("generated")} == {
-        "second", "third", "composite-000001", "composite-000002",
+        "second", "third", "composite-000001 on second", "composite-000002 on third",
     }  # fmt: skip
+    composites = left_out.runs / "composites, beans"
+    assert read_split(composites) == dict.fromkeys(scans, False)  # not what chooses the best epoch
     before = modified(left_out.runs)
     monkeypatch.setattr(leave_one_out, "Trainer", None)  # another training would fail
     left_out.run(folds, tmp_path / "results")

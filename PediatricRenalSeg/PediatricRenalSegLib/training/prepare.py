@@ -9,17 +9,17 @@ Every patient depends on its number alone, so several processes can share the wo
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from ..structures import SEGMENTS
 from ..synthetic import training_scan
 from .composites import composite
-from .real_data import TrainingPatient, load_background, load_real, load_shapes
-from .store import real_rows, store_patient
+from .real_data import LABELS_OF_SEGMENTS, TrainingPatient, load_background, load_real, load_shapes
+from .store import read_split, real_rows, store_patient, write_split
 
 SLICES = 24
 
@@ -29,19 +29,8 @@ def generated_patient(seed: int) -> TrainingPatient:
     rng = np.random.default_rng([seed, 0])
     age = 16 * rng.random() ** 2
     scan = training_scan(age, seed, slices=SLICES)
-    values = np.array([0] + [segment.structure.label for segment in SEGMENTS], np.uint8)
-    return TrainingPatient(f"generated-{seed:06d}", "generated", scan.image, values[scan.labels], scan.spacing)
-
-
-def composite_patients(
-    scans: Path, names: list[str], shapes: Path, numbers: Sequence[int]
-) -> Iterator[TrainingPatient]:
-    """Composites by number, the backgrounds in turn."""
-    backgrounds = [load_background(scans, name) for name in names]
-    kidneys = load_shapes(shapes)
-    for number in numbers:
-        background = backgrounds[number % len(backgrounds)]
-        yield composite(background, kidneys, np.random.default_rng([number, 1]), SLICES, f"composite-{number:06d}")
+    labels = LABELS_OF_SEGMENTS[scan.labels]
+    return TrainingPatient(f"generated-{seed:06d}", "generated", scan.image, labels, scan.spacing)
 
 
 def add_generated(store: Path, numbers: Sequence[int]) -> list[Path]:
@@ -54,13 +43,20 @@ def add_generated(store: Path, numbers: Sequence[int]) -> list[Path]:
 
 
 def add_composites(store: Path, scans: Path, names: list[str], shapes: Path, numbers: Sequence[int]) -> list[Path]:
-    """The same for composites, as ``composite_patients`` makes them."""
-    paths = [store / f"composite-{number:06d}.npz" for number in numbers]
-    lacking = [number for number, path in zip(numbers, paths) if not path.exists()]
+    """The same for composites, on the scans ``names`` in turn.
+
+    Their scans become patients of the training: what chooses the best epoch must not be seen in it.
+    """
+    backgrounds = [names[number % len(names)] for number in numbers]
+    paths = [store / f"composite-{number:06d} on {name}.npz" for number, name in zip(numbers, backgrounds)]
+    lacking = [task for task in zip(numbers, backgrounds, paths) if not task[2].exists()]
     if lacking:
-        made = composite_patients(scans, names, shapes, lacking)
-        for patient in tqdm(made, "composites", total=len(lacking), unit="patient"):
-            store_patient(store, patient)
+        store.mkdir(parents=True, exist_ok=True)
+        write_split(store, read_split(store) | dict.fromkeys(names, False))
+        load, kidneys = cache(partial(load_background, scans)), load_shapes(shapes)
+        for number, name, path in tqdm(lacking, "composites", unit="patient"):
+            rng = np.random.default_rng([number, 1])
+            store_patient(store, composite(load(name), kidneys, rng, SLICES, path.stem))
     return paths
 
 

@@ -13,6 +13,7 @@ Writes results/leave_one_out.md, .csv and .png.
 """
 
 import json
+import shutil
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 
@@ -174,15 +175,15 @@ class LeaveOneOut:
         write_results(scores, self, results)
 
     def store_of(self, fold: Fold, generated: list[Path]) -> Path:
-        """The store of a fold: links to its patients. Scans are for training, whatever their names say."""
+        """The store of a fold: links to its patients, made anew. Scans are for training, whatever their names say."""
         names = scan_names(self.scans)
         kept = [name for name in names if name not in fold.left_out]
         files = [*generated, *map(self.real_scan, kept), *self.composites(fold, names)]
         store = self.runs / fold.folder / "store"
-        store.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(store, ignore_errors=True)
+        store.mkdir(parents=True)
         for file in files:
-            if not (store / file.name).exists():
-                (store / file.name).symlink_to(file.resolve())
+            (store / file.name).symlink_to(file.resolve())
         write_split(store, dict.fromkeys(kept, False))
         return store
 

@@ -20,12 +20,12 @@ from tqdm import tqdm
 from PediatricRenalSegLib.evaluation.metrics import dice
 from PediatricRenalSegLib.inference import choose_device
 from PediatricRenalSegLib.preprocessing import Normalization
-from PediatricRenalSegLib.structures import SEGMENTS, STRUCTURES
+from PediatricRenalSegLib.structures import STRUCTURES
 from PediatricRenalSegLib.synthetic import draw_anatomy, draw_settings, scan
 from PediatricRenalSegLib.training.batch import StoredSlices, as_stored
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
 from PediatricRenalSegLib.training.export import export_model
-from PediatricRenalSegLib.training.real_data import TrainingPatient
+from PediatricRenalSegLib.training.real_data import LABELS_OF_SEGMENTS, TrainingPatient
 from PediatricRenalSegLib.training.store import open_store, store_patient, write_split, write_text
 from PediatricRenalSegLib.training.trainer import Trainer
 
@@ -87,7 +87,6 @@ PAPER_DICE = {
 """Dice of kidney and tumor, mean (sd) in percent: tables 2 and 3 of the paper, images of 512 × 512 pixels."""
 
 CARD = {
-    "id": "experiment",
     "version": "0",
     "license": "for this experiment only",
     "license_notice": "",
@@ -182,9 +181,9 @@ def _patient(number: int, age: float, degrees: float, size: float, rng: np.rando
         rotation_deg=degrees,
     )
     made = scan(anatomy, settings, rng)
-    values = np.array([0] + [segment.structure.label for segment in SEGMENTS], np.uint8)
+    labels = LABELS_OF_SEGMENTS[made.labels]
     return TrainingPatient(
-        patient_name(number), "generated", made.image, values[made.labels], tuple(size * mm for mm in made.spacing)
+        patient_name(number), "generated", made.image, labels, tuple(size * mm for mm in made.spacing)
     )
 
 
@@ -245,11 +244,11 @@ def stage_seconds(log: Path) -> tuple[float, float]:
 
 
 def exported(run: Path) -> Path:
-    """The model file of a finished training."""
+    """The model file of a finished training, with the name of its folder."""
     model = run / "model.pt"
     if not model.is_file():
         card = run / "card.json"
-        card.write_text(json.dumps(CARD), encoding="utf-8")
+        card.write_text(json.dumps({"id": run.name, **CARD}), encoding="utf-8")
         export_model(run, card, model)
     return model
 
