@@ -13,14 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from . import __version__
+from . import NOTICE, __version__
 from .structures import SEGMENTS
 from .volume import InputError
 
 EXIT_WRONG_INPUT = 2
 EXIT_CANCELLED = 130
 NO_RESULT = "cancelled; no result was written."
-NOTICE = "Research software, not a medical device: every result must be reviewed by a physician."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,12 +125,14 @@ def _parser() -> argparse.ArgumentParser:
     reference.add_argument("--patient", nargs=2, metavar=("STORE", "NAME"), help=reference_help)
     slice_help = "which slice of the patient, from 0 (default: the one with most labeled pixels)"
     reference.add_argument("--slice", type=int, metavar="N", help=slice_help)
+    _add_overwrite(reference)
     reference.set_defaults(run=_reference)
 
     export = commands.add_parser("export", help="turn a finished training into a model file")
     export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder of a training")
     export.add_argument("card", type=Path, metavar="CARD", help="JSON file with id, version, license, … of the model")
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="model file (.pt) to write")
+    _add_overwrite(export)
     export.set_defaults(run=_export)
     return parser
 
@@ -147,6 +148,10 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     mesh_help = "models as stl, ply, obj or glb; may be given again for more (default: stl)"
     parser.add_argument("--mesh", action="append", metavar="FORMAT", help=mesh_help)
     parser.add_argument("--progress", choices=("bar", "json"), default="bar", help="json: one line an event on stdout")
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
 
 
@@ -337,7 +342,7 @@ def _reference(options: argparse.Namespace) -> None:
         raise InputError("--slice needs --patient: whose slice is it?")
     else:
         reference = generated_reference()
-    picture = write_reference(reference, options.output)
+    picture = write_reference(reference, options.output, options.overwrite)
     print(f"{options.output} written; look at {picture}: does the patient lie straight?", file=sys.stderr)
 
 
@@ -346,7 +351,7 @@ def _export(options: argparse.Namespace) -> None:
 
     from .training.export import export_model
 
-    entry = export_model(options.checkpoint, options.card, options.output)
+    entry = export_model(options.checkpoint, options.card, options.output, options.overwrite)
     print(json.dumps(asdict(entry), indent=2))
     card = options.output.with_suffix(".md")
     size = f"{entry.bytes / 2**20:.1f} MiB"

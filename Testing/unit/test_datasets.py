@@ -1,6 +1,7 @@
 """Data sets of users: both forms, every fault that is found, split, resume; on analytic abdomens."""
 
 import csv
+import gzip
 import json
 import shutil
 
@@ -470,6 +471,143 @@ def test_a_broken_run_goes_on(nnunet, store, monkeypatch):
     assert read == [TRAINED[1]] and prepared.stored == 2 and patients_in(store) == sorted(TRAINED[:2])
     assert (store / f"{TRAINED[0]}.npz").stat().st_mtime_ns == before
     assert {path.name for path in store.iterdir()} == {f"{name}.npz" for name in TRAINED[:2]} | {REPORT, SPLIT}
+
+
+def content(store):
+    """Bytes of the stored patients, and when each was written."""
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.glob("*.npz")}
+
+
+def stored_labels(store, name):
+    return set(np.unique(np.load(store / f"{name}.npz")["labels"]))
+
+
+def test_unchanged_patients_are_kept(nnunet, store):
+    nnunet.add(TRAINED[0])
+    nnunet.add(TRAINED[1], labels=child().labels * (np.arange(128) > 64).astype(np.uint8))
+    first = prepare_dataset(nnunet.folder, store)
+    assert [report.outcome for report in first.reports] == [datasets.STORED, datasets.CHECK]
+    before, read = content(store), []
+    assert prepare_dataset(nnunet.folder, store, progress=read.append).reports == first.reports
+    assert read == [] and content(store) == before
+
+
+@pytest.mark.parametrize("one_side", [False, True], ids=["stored", "check"])
+def test_corrected_labels_are_taken_in(nnunet, store, one_side):
+    """Those of the others stay, and the patient's line is replaced."""
+    made = child()
+    nnunet.add("case-00", labels=made.labels * (np.arange(128) > 64).astype(np.uint8) if one_side else None)
+    nnunet.add("case-01")
+    prepare_dataset(nnunet.folder, store)
+    before, read = content(store), []
+    nnunet.add("case-00", labels=made.labels * (made.labels == KIDNEY))
+    prepared = prepare_dataset(nnunet.folder, store, progress=read.append)
+    assert read == ["case-00"] and content(store)["case-01.npz"] == before["case-01.npz"]
+    assert [(report.patient, report.outcome) for report in prepared.reports] == [
+        ("case-00", datasets.STORED),
+        ("case-01", datasets.STORED),
+    ]
+    assert prepared.reports[0].tumor_ml == 0 and stored_labels(store, "case-00") == {0, KIDNEY}
+
+
+def test_other_labels_given_are_taken_in(nnunet, store):
+    nnunet.describe({"background": 0, "kidney": 1, "cyst": 2})
+    nnunet.add("case-00")
+    milliliters = [
+        prepare_dataset(nnunet.folder, store, given).reports[0].kidney_ml for given in ([], ["cyst=kidney"], [])
+    ]
+    assert milliliters[1] > milliliters[0] == milliliters[2]
+
+
+def test_other_labels_given_for_segments_are_taken_in(tmp_path, store):
+    slicer_patient(tmp_path / "slicer", "case-00", ("a", "b", "c"), tags="")
+    for given, labels in ((["a=kidney", "b=kidney"], {0, KIDNEY}), (["a=kidney", "c=tumor"], {0, KIDNEY, TUMOR})):
+        prepare_dataset(tmp_path / "slicer", store, given)
+        assert stored_labels(store, "case-00") == labels
+
+
+def test_another_image_under_a_known_name_is_refused(nnunet, store, tmp_path):
+    """The folder of another data set may have the same name."""
+    nnunet.add("case-00")
+    prepare_dataset(nnunet.folder, store)
+    before = content(store)
+    other = Nnunet(tmp_path / "elsewhere" / nnunet.folder.name)
+    other.add("case-00", child(seed=5).image)
+    prepared = prepare_dataset(other.folder, store)
+    assert [report.outcome for report in prepared.reports] == [datasets.STORED, LEFT_OUT]
+    assert "another patient of this name" in prepared.reports[1].findings
+    assert content(store) == before and prepared.stored == 1
+    assert prepare_dataset(nnunet.folder, store).reports == prepared.reports[:1] and content(store) == before
+
+
+def test_the_same_image_saved_in_another_way_is_the_same_patient(nnunet, store):
+    nnunet.add("case-00")
+    prepare_dataset(nnunet.folder, store)
+    image = nnunet.folder / "imagesTr" / "case-00_0000.nii.gz"
+    image.write_bytes(gzip.compress(gzip.decompress(image.read_bytes()), 1))
+    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == [datasets.STORED]
+
+
+def test_faulty_changes_leave_the_store_as_it_was(nnunet, store):
+    for name in ("case-00", "case-01"):
+        nnunet.add(name)
+    prepare_dataset(nnunet.folder, store)
+    before = content(store)
+    nnunet.add("case-00", labels=0 * child().labels)
+    nnunet.label_map("case-01").unlink()
+    for _ in range(2):
+        prepared = prepare_dataset(nnunet.folder, store)
+        findings = {report.patient: report.findings for report in prepared.reports if report.outcome == LEFT_OUT}
+        assert "No voxel is labeled" in findings["case-00"] and "has no label map" in findings["case-01"]
+        assert all("The store keeps what it holds" in sentence for sentence in findings.values())
+        assert content(store) == before and prepared.stored == 2
+    nnunet.add("case-00")
+    nnunet.add("case-01")
+    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == 2 * [datasets.STORED]
+
+
+def test_a_run_broken_at_a_corrected_patient_does_not_pass_the_old_one_for_it(nnunet, store, monkeypatch):
+    nnunet.add("case-00")
+    prepare_dataset(nnunet.folder, store)
+    made = child()
+    nnunet.add("case-00", labels=made.labels * (made.labels == KIDNEY))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(datasets, "store_slices", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare_dataset(nnunet.folder, store)
+    monkeypatch.undo()
+    assert prepare_dataset(nnunet.folder, store).stored == 1
+    assert stored_labels(store, "case-00") == {0, KIDNEY}
+
+
+def test_stores_without_digests_of_the_files_go_on(nnunet, store):
+    """As earlier versions wrote them: their patients are prepared again, once."""
+    nnunet.add("case-00")
+    prepared = prepare_dataset(nnunet.folder, store)
+    with (store / REPORT).open(newline="") as file:
+        rows = [{name: value for name, value in row.items() if name != "source_sha256"} for row in csv.DictReader(file)]
+    with (store / REPORT).open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    for expected in (["case-00"], []):
+        read = []
+        assert prepare_dataset(nnunet.folder, store, progress=read.append).reports == prepared.reports
+        assert read == expected
+
+
+def test_voxels_beside_a_header_are_read_each_time(tmp_path, store):
+    """The header stays the same when they change."""
+    nnunet = Nnunet(tmp_path / "dataset", file_ending=".mhd")
+    nnunet.add("case-00", ending=".mhd")
+    prepare_dataset(nnunet.folder, store)
+    made = child()
+    nnunet.add("case-00", labels=made.labels * (made.labels == KIDNEY), ending=".mhd")
+    prepare_dataset(nnunet.folder, store)
+    assert stored_labels(store, "case-00") == {0, KIDNEY}
 
 
 def test_corrected_patients_join(nnunet, store):

@@ -6,14 +6,14 @@ import math
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from phantoms import PATIENT, ellipsoids, grid
+from phantoms import DIRECTIONS, PATIENT, ellipsoids, grid
 from scipy import stats
 
 from PediatricRenalSegLib.evaluation.patients import evaluate, find_patients
 from PediatricRenalSegLib.evaluation.statistics import bootstrap_interval, compare_paired, summarize
 from PediatricRenalSegLib.evaluation.tables import COLUMNS, check_csv, text_report, write_csv
 from PediatricRenalSegLib.export.segmentation import write_segmentation
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.volume import InputError, LabelVolume
 
 SPACING = (1.0, 2.0, 3.0)
 """Millimeters along x, y, z."""
@@ -69,6 +69,66 @@ def test_segmentation_against_label_map(tmp_path):
     sitk.WriteImage(by_structure, str(tmp_path / "b.nii.gz"))
     rows = evaluate(tmp_path / "a.seg.nrrd", tmp_path / "b.nii.gz").rows
     assert {row.structure: row.scores["dice"] for row in rows} == {"kidney": 1, "tumor": 1}
+
+
+def cropped(image):
+    """The part with labels alone, as Slicer saves it."""
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(image > 0)
+    x, y, z, *size = shape.GetBoundingBox(1)
+    return sitk.RegionOfInterest(image, size, (x, y, z))
+
+
+@pytest.fixture(params=["axial", "oblique_left_handed"])
+def crops(request, tmp_path):
+    """One patient's reference and a prediction 8 mm beside it: whole, cropped, and a label map of the reference."""
+    empty = grid(DIRECTIONS[request.param], spacing=(2.0, 2.0, 3.0))
+    beside = [(value, (x + 8, y, z), radii) for value, (x, y, z), radii in PATIENT]
+    for name, rows in (("reference", PATIENT), ("prediction", beside)):
+        labels = ellipsoids(empty, rows)
+        write_segmentation(tmp_path / f"{name}.seg.nrrd", labels)
+        write_segmentation(tmp_path / f"{name}-cropped.seg.nrrd", LabelVolume(cropped(labels.image)))
+    by_structure = sitk.ChangeLabel(ellipsoids(empty, PATIENT).image, {2: 1, 3: 2})
+    sitk.WriteImage(by_structure, str(tmp_path / "map.nii.gz"))
+    sitk.WriteImage(cropped(by_structure), str(tmp_path / "map-cropped.nii.gz"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("reference.seg.nrrd", "prediction-cropped.seg.nrrd"),
+        ("reference-cropped.seg.nrrd", "prediction.seg.nrrd"),
+        ("reference-cropped.seg.nrrd", "prediction-cropped.seg.nrrd"),
+        ("map.nii.gz", "prediction-cropped.seg.nrrd"),
+    ],
+)
+def test_cropped_segmentations(crops, names):
+    """Slicer saves the part of a segmentation that holds segments: the scores are those of the whole."""
+    whole = {
+        row.structure: row.scores for row in evaluate(crops / "reference.seg.nrrd", crops / "prediction.seg.nrrd").rows
+    }
+    assert 0 < whole["kidney"]["dice"] < 1
+    rows = evaluate(*(crops / name for name in names)).rows
+    assert len(rows) == (2 if "map" in names[0] else 4)
+    for row in rows:
+        assert row.scores == pytest.approx(whole[row.structure])
+
+
+def test_cropped_label_maps_are_refused(crops):
+    """What lies outside of a label map is not known to be background."""
+    for name in ("map.nii.gz", "prediction.seg.nrrd", "prediction-cropped.seg.nrrd"):
+        with pytest.raises(InputError, match="different grids"):
+            evaluate(crops / "map-cropped.nii.gz", crops / name)
+
+
+def test_cropped_segmentation_between_the_voxels_is_refused(crops):
+    path = crops / "prediction-cropped.seg.nrrd"
+    image = sitk.ReadImage(str(path))
+    image.SetOrigin(image.TransformContinuousIndexToPhysicalPoint((0.3, 0, 0)))
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(InputError, match="different grids"):
+        evaluate(crops / "reference.seg.nrrd", path)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 2.0, 3.1), (2.0, 1.0, 3.0)])

@@ -117,6 +117,21 @@ def test_fine_tune_command(folder, model, tmp_path, capsys):
     assert not changed(weights_of(model), torch.load(tmp_path / "run" / BEST, weights_only=True))
 
 
+def test_fine_tuning_of_another_model_is_refused(folder, model, tmp_path, monkeypatch, capsys):
+    """The same one goes on, from wherever it is called and wherever the model lies now."""
+    write_model(tmp_path / "other.pt", untrained_pipeline(features=2, seed=1))
+    (tmp_path / "same.pt").write_bytes(model.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    options = ["--trainable", "frozen", "--device", "cpu"]
+    assert main(["fine-tune", str(model), str(folder), "run", *options]) == 0
+    monkeypatch.chdir(folder)
+    assert main(["fine-tune", str(tmp_path / "same.pt"), ".", str(tmp_path / "run"), *options]) == 0
+    capsys.readouterr()
+    assert main(["fine-tune", str(tmp_path / "other.pt"), ".", str(tmp_path / "run"), *options]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"began with another start ({model}, now {tmp_path / 'other.pt'}): name another" in line
+
+
 def test_absent_model_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="no model to start from at .*absent.pt"):
         fine_tuning_config(tmp_path / "absent.pt", folder, tmp_path / "run", "all", 1)

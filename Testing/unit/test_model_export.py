@@ -1,5 +1,6 @@
 """From a finished training to a model file with its card; the choice of the reference subject."""
 
+import csv
 import io
 import json
 import re
@@ -9,10 +10,10 @@ from shutil import copytree
 import numpy as np
 import pytest
 import torch
-from abdomens import KIDNEY_HU, TUMOR_HU
+from abdomens import KIDNEY_HU, TUMOR, TUMOR_HU
 from PIL import Image
 from tiny_models import make_catalogue
-from tiny_stores import TRAINING
+from tiny_stores import SHORT, TRAINING, VALIDATION
 
 from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.cli import main
@@ -21,8 +22,10 @@ from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT
 from PediatricRenalSegLib.training.config import TrainingConfig
 from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.fine_tuning import load_start_model
-from PediatricRenalSegLib.training.reference import generated_reference
-from PediatricRenalSegLib.training.trainer import build_model
+from PediatricRenalSegLib.training.log import LOG
+from PediatricRenalSegLib.training.reference import generated_reference, read_reference
+from PediatricRenalSegLib.training.store import add_patient
+from PediatricRenalSegLib.training.trainer import Trainer, build_model
 from PediatricRenalSegLib.volume import InputError
 
 CPU = torch.device("cpu")
@@ -78,6 +81,22 @@ def test_card_of_the_last_epoch_has_its_scores(finished, card, tmp_path):
     assert "| validation slices: kidney Dice | 0.125 |" in text and "which chose the epoch" not in text
 
 
+def test_a_structure_that_validation_does_not_show_has_no_score(folder, config, card, tmp_path, capsys):
+    """Not 0, and nothing in the choice of the epoch."""
+    store = copytree(folder, tmp_path / "store")
+    with np.load(store / f"{VALIDATION}.npz") as patient:
+        labels = np.where(patient["labels"] == TUMOR, 0, patient["labels"])
+        add_patient(store, VALIDATION, "real", patient["images"], patient["masks"], labels)
+    trainer = Trainer(config(**SHORT, store=str(store)), CPU)
+    trainer.run()
+    with (trainer.config.output / LOG).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["stage"] == "unet"]
+    assert rows and all(row["tumor_dice"] == "" and row["validation"] == row["kidney_dice"] for row in rows)
+    export_model(trainer.config.output, card, tmp_path / "tiny.pt")
+    for text in (capsys.readouterr().err, (tmp_path / "tiny.md").read_text()):
+        assert "kidney Dice" in text and "tumor Dice" not in text and "nan" not in text
+
+
 def test_checkpoint_of_before_the_newer_keys_is_exported(finished, card, tmp_path):
     run = copytree(finished, tmp_path / "old")
     saved = torch.load(run / CHECKPOINT, weights_only=False)
@@ -107,13 +126,58 @@ def test_export_without_training_is_refused(tmp_path):
         export_model(tmp_path, tmp_path / "card.json", tmp_path / "model.pt")
 
 
-@pytest.mark.parametrize(("text", "words"), [(None, "cannot be read"), ("{", "cannot be read"), ("{}", "lacks 'id'")])
+def with_scores(scores):
+    return json.dumps({**CARD, "scores": scores})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "cannot be read"),
+        (b"\xff", "cannot be read"),
+        ("3", "must be a JSON object of id, version"),
+        ("{}", "lacks 'id'"),
+        (json.dumps({**CARD, "version": 1.0}), "must have a text as 'version', not 1.0"),
+        (with_scores([]), r"numbers by name by data set as 'scores', .* not \[\]"),
+        (with_scores({"kidney Dice": 0.9}), "numbers by name by data set as 'scores', .* not {'kidney Dice': 0.9}"),
+        (with_scores({"ours": {"kidney Dice": "0.9"}}), "numbers by name by data set as 'scores'"),
+    ],
+)
 def test_wrong_card_is_refused(finished, tmp_path, text, words):
+    card = tmp_path / "card.json"
     if text is not None:
-        (tmp_path / "card.json").write_text(text)
-    with pytest.raises(InputError, match=words):
-        export_model(finished, tmp_path / "card.json", tmp_path / "model.pt")
-    assert not (tmp_path / "model.pt").exists()
+        card.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = list(tmp_path.iterdir())
+    with pytest.raises(InputError, match=f"The model card {card} .*{words}"):
+        export_model(finished, card, tmp_path / "model.pt")
+    assert list(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("earlier", ["tiny.pt", "tiny.md"])
+def test_earlier_model_is_replaced_only_when_allowed(finished, card, tmp_path, capsys, earlier):
+    path = tmp_path / earlier
+    path.write_text("earlier")
+    call = ["export", str(finished), str(card), "--output", str(tmp_path / "tiny.pt")]
+    assert main(call) == 2
+    assert f"{path} exists already: choose another name or allow overwriting." in capsys.readouterr().err
+    assert path.read_text() == "earlier"
+    assert main([*call, "--overwrite"]) == 0
+    entry = json.loads(capsys.readouterr().out)
+    assert entry["sha256"] == model_bundle.file_sha256(tmp_path / "tiny.pt")
+    assert entry["sha256"] in (tmp_path / "tiny.md").read_text()
+
+
+def test_export_twice_is_the_same_file(finished, card, tmp_path):
+    for folder in ("one", "two"):
+        export_model(finished, card, tmp_path / folder / "tiny.pt")
+    assert (tmp_path / "one/tiny.pt").read_bytes() == (tmp_path / "two/tiny.pt").read_bytes()
+
+
+def test_model_file_ends_in_pt(finished, card, tmp_path):
+    """The card would lie over a model named ``tiny.md``."""
+    with pytest.raises(InputError, match=f"name {tmp_path}/tiny.pt instead of {tmp_path}/tiny.md"):
+        export_model(finished, card, tmp_path / "tiny.md")
 
 
 # Reference subject
@@ -122,7 +186,7 @@ def test_wrong_card_is_refused(finished, tmp_path, text, words):
 def test_reference_is_a_slice_of_a_patient(folder, tmp_path):
     with np.load(folder / f"{TRAINING[1]}.npz") as patient:
         masks, areas = patient["masks"], (patient["labels"] > 0).sum(axis=(1, 2))
-    for chosen, row in (([], areas.argmax()), (["--slice", "1"], 1)):
+    for chosen, row in (([], areas.argmax()), (["--slice", "1", "--overwrite"], 1)):
         call = ["reference", str(tmp_path / "reference.npy"), "--patient", str(folder), TRAINING[1], *chosen]
         assert main(call) == 0
         np.testing.assert_array_equal(np.load(tmp_path / "reference.npy"), masks[row])
@@ -144,6 +208,46 @@ def test_wrong_references_are_one_line(folder, tmp_path, monkeypatch, capsys, ar
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(words, line)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("earlier", ["reference.npy", "reference.png"])
+def test_earlier_reference_is_replaced_only_when_allowed(folder, tmp_path, capsys, earlier):
+    path = tmp_path / earlier
+    path.write_text("earlier")
+    call = ["reference", str(tmp_path / "reference.npy"), "--patient", str(folder), TRAINING[0]]
+    assert main(call) == 2
+    assert f"{path} exists already: choose another name or allow overwriting." in capsys.readouterr().err
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["earlier"]
+    assert main([*call, "--overwrite"]) == 0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["reference.npy", "reference.png"]
+    assert read_reference(tmp_path / "reference.npy").any() and Image.open(tmp_path / "reference.png").format == "PNG"
+
+
+def test_boolean_reference_is_taken(reference_mask, tmp_path):
+    expected = np.load(reference_mask)
+    np.save(tmp_path / "mask.npy", expected.astype(bool))
+    mask = read_reference(tmp_path / "mask.npy")
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.dtype == np.uint8
+
+
+ONES = np.ones((CANVAS, CANVAS), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [255 * ONES, 0 * ONES, ONES[1:], ONES[None], np.uint8(1), ONES.astype(str), None],
+    ids=["gray values", "empty", "other size", "three axes", "scalar", "text", "no array"],
+)
+def test_wrong_reference_masks_are_refused(config, tmp_path, values):
+    """Before anything is trained on them."""
+    path = tmp_path / "mask.npy"
+    if values is None:
+        path.write_bytes(b"")
+    else:
+        np.save(path, values)
+    with pytest.raises(InputError, match=f"The reference mask {path} must be an .npy file of 256 × 256 pixels, 1 in"):
+        Trainer(config(**SHORT, reference_mask=str(path)), CPU)
 
 
 def test_generated_reference_lies_straight_in_the_middle():

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_stores import POSE_EPOCHS, SHORT
 
+from PediatricRenalSegLib.cli import main
 from PediatricRenalSegLib.networks.pipeline import METHODS, SegmentationPipeline
 from PediatricRenalSegLib.preprocessing import CANVAS
-from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT
+from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT, load, save
 from PediatricRenalSegLib.training.log import LOG, TENSORBOARD
 from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import InputError
@@ -150,13 +152,17 @@ def test_best_model_is_the_mean_of_the_last_part(config):
             torch.testing.assert_close(value, (states[3][name] + states[4][name]) / 2)
 
 
-def test_training_without_better_validation_ends(config, monkeypatch):
+@pytest.mark.parametrize(("averaged", "epochs"), [(0.0, 3), (0.4, 8), (1.0, 3)])
+def test_training_without_better_validation_ends(config, monkeypatch, averaged, epochs):
+    """After the shortest length; ``patience`` counts from where the average begins."""
     monkeypatch.setattr("PediatricRenalSegLib.training.trainer.EPOCHS_BEFORE_STOPPING", 3)
-    trainer = Trainer(config(**{**SHORT, "unet": {"epochs": 9, "batches": 1, "batch_size": 2}}, patience=2), CPU)
+    none, unet = {"epochs": 0}, {"epochs": 10, "batches": 1, "batch_size": 2}
+    changes = {"pose": none, "crop_stage": none, "unet": unet, "patience": 2, "averaged": averaged}
+    trainer = Trainer(config(**changes), CPU)
     score = trainer.validation.score
     trainer.validation.score = lambda stage: replace(score(stage), value=-trainer.progress["epoch"])
     trainer.run()
-    assert [row["epoch"] for row in log_of(trainer.config.output) if row["stage"] == "unet"] == ["1", "2", "3"]
+    assert len(log_of(trainer.config.output)) == epochs
 
 
 def test_the_last_model_is_kept_though_an_earlier_one_was_better(config):
@@ -232,12 +238,73 @@ def test_ctrl_c_ends_with_one_line(config, tmp_path):
     assert all(line.startswith(("pose", "crop", "unet")) for line in epochs)
 
 
-@pytest.mark.parametrize("changes", [{"features": 4}, {"method": "pose", "crop": "full"}, {"seed": 1}])
-def test_going_on_with_another_network_is_refused(config, changes):
+LONGER = {**SHORT["unet"], "epochs": 3}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"features": 4}, {"method": "pose", "crop": "full"}, {"seed": 1}, {"unet": LONGER}]
+)
+def test_going_on_with_another_configuration_is_refused(config, changes):
     Trainer(config(**SHORT), CPU).run()
     key = next(iter(changes))
-    with pytest.raises(InputError, match=f"began with {key} .* name another output folder"):
-        Trainer(config(**SHORT, **changes), CPU)
+    with pytest.raises(InputError, match=f"began with another {key} .* name another output folder"):
+        Trainer(config(**{**SHORT, **changes}), CPU)
+
+
+def test_going_on_with_another_reference_is_refused(config, reference_mask, tmp_path):
+    """Its content counts, not its path."""
+    first, second = (tmp_path / name for name in ("first.npy", "second.npy"))
+    for path in (first, second):
+        path.write_bytes(reference_mask.read_bytes())
+    Trainer(config(**SHORT, reference_mask=str(first)), CPU).run()
+    other = config(**SHORT, reference_mask=str(second))
+    Trainer(other, CPU)
+    np.save(second, 1 - np.load(reference_mask))
+    with pytest.raises(InputError, match=rf"began with another reference_mask \({first}, now {second}\): name another"):
+        Trainer(other, CPU)
+
+
+def test_checkpoint_without_checksums_goes_on(config):
+    """That of an earlier version."""
+    Trainer(config(**SHORT), CPU).run()
+    path = config().output / CHECKPOINT
+    saved = torch.load(path, weights_only=True)
+    del saved["files"]
+    torch.save(saved, path)
+    Trainer(config(**SHORT), CPU)
+
+
+def test_checkpoint_is_on_the_disk_before_it_replaces_the_earlier_one(tmp_path, monkeypatch):
+    path, synced, sync = tmp_path / CHECKPOINT, [], os.fsync
+
+    def remember(file):
+        sync(file)
+        synced.append((os.fstat(file).st_size, load(path) if path.exists() else None))
+
+    monkeypatch.setattr(os, "fsync", remember)
+    for epoch in (1, 2):
+        save({"epoch": epoch}, path)
+    assert synced == [(path.stat().st_size, None), (path.stat().st_size, {"epoch": 1})]
+    assert load(path) == {"epoch": 2} and list(tmp_path.iterdir()) == [path]
+
+
+DAMAGES = {
+    "empty": lambda content: b"",
+    "cut off": lambda content: content[:-100],
+    "a part lost": lambda content: content[:5000] + bytes(5000) + content[10000:],
+    "another file": lambda content: b"not a checkpoint",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_checkpoint_is_one_line(config, finished, tmp_path, capsys, damage):
+    run = copytree(finished, config().output)
+    path = run / CHECKPOINT
+    path.write_bytes(damage(path.read_bytes()))
+    for call in (["train", tmp_path / "config.json"], ["export", run, tmp_path / "card.json", "--output", "model.pt"]):
+        assert main([str(argument) for argument in call]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{path} is damaged: put back a copy of it" in line
 
 
 # Methods

@@ -1,5 +1,7 @@
 """Store, sampling and augmentation of training slices."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -11,12 +13,21 @@ from PediatricRenalSegLib.networks.pose_stn import similarity
 from PediatricRenalSegLib.preprocessing import AIR_HU, CANVAS
 from PediatricRenalSegLib.training.augment import Augmentation, Girth, move
 from PediatricRenalSegLib.training.batch import StoredSlices, as_stored, box_corners, join, labeled_normalization
-from PediatricRenalSegLib.training.config import AUGMENTATIONS
+from PediatricRenalSegLib.training.config import AUGMENTATIONS, TrainingConfig
 from PediatricRenalSegLib.training.nnunet_augment import NnUNetAugmentation
 from PediatricRenalSegLib.training.prepare import SLICES, generated_patient, store_patient
-from PediatricRenalSegLib.training.sampling import Sampler, TrainingSlices
+from PediatricRenalSegLib.training.sampling import Draw, Sampler, TrainingSlices
 from PediatricRenalSegLib.training.stages import target_box
-from PediatricRenalSegLib.training.store import VALIDATION_SHARE, add_patient, is_validation, open_store, patient_box
+from PediatricRenalSegLib.training.store import (
+    VALIDATION_SHARE,
+    SliceStore,
+    add_patient,
+    is_validation,
+    open_store,
+    patient_box,
+)
+from PediatricRenalSegLib.training.validation import SLICES as VALIDATED
+from PediatricRenalSegLib.training.validation import Validation
 from PediatricRenalSegLib.volume import InputError
 
 PIXEL = 2 / CANVAS
@@ -89,10 +100,15 @@ def test_generated_patient_fits_the_store(tmp_path):
 # Sampling
 
 
-def test_a_third_kidney_and_a_third_tumor(store):
-    for batch in batches(store, size=12):
+@pytest.mark.parametrize("size", [4, 6, 7, 10, 12, 16])
+def test_a_third_kidney_and_a_third_tumor(tmp_path, size):
+    """One slice in 80 holds a kidney and another a tumor; without oversampling most batches would hold nothing."""
+    labels = np.zeros((80, 32, 32), np.uint8)
+    labels[7, 8:24, 8:16], labels[50, 8:24, 16:24] = KIDNEY, TUMOR
+    add_patient(tmp_path, TRAINING[0], "real", np.zeros_like(labels, np.int16), labels > 0, labels)
+    for batch in batches(open_store(tmp_path, validation=False), size=size):
         for structure in (KIDNEY, TUMOR):
-            assert (batch.labels == structure).any(dim=2).any(dim=1).sum() >= 4
+            assert (batch.labels == structure).any(dim=2).any(dim=1).sum() >= size / 3
 
 
 def test_kinds_without_tumor_leave_the_tumor_third_to_the_others(tmp_path):
@@ -114,15 +130,6 @@ def test_composites_are_never_validation(tmp_path):
         open_store(tmp_path, validation=True)
 
 
-def test_rare_structures_are_oversampled(tmp_path):
-    """One slice in 40 holds something; without oversampling a batch of 6 would mostly hold nothing."""
-    labels = np.zeros((40, 32, 32), np.uint8)
-    labels[7, 8:24, 8:16], labels[7, 8:24, 16:24] = KIDNEY, TUMOR
-    add_patient(tmp_path, TRAINING[0], "real", np.zeros_like(labels, np.int16), labels > 0, labels)
-    for batch in batches(open_store(tmp_path, validation=False), size=6):
-        assert (batch.labels > 0).any(dim=2).any(dim=1).sum() >= 4
-
-
 @pytest.fixture
 def one_thread():
     """As the workers of a training have: more threads add up in another order."""
@@ -142,6 +149,14 @@ def test_same_seed_same_batches(store, augmentation):
         for one, other in zip(vars(batch(1)).values(), vars(again).values()):
             torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
     assert not torch.equal(batch(1).image, batch(2).image)
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_slices_can_be_pickled(store, augmentation):
+    """So workers get them where they are not forked: on Windows, on macOS and by Python 3.14."""
+    slices = TrainingSlices(store, NORMALIZATION, augmentation)
+    sent = pickle.loads(pickle.dumps(slices))
+    torch.testing.assert_close(sent[Draw(2, 5)].image, slices[Draw(2, 5)].image, rtol=0, atol=0)
 
 
 def test_epochs_and_stages_differ(store):
@@ -182,6 +197,48 @@ def test_normalization_is_that_of_labeled_voxels(store):
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(hu, [0.5, 99.5])))
     assert found.mean == pytest.approx(np.clip(hu, found.low, found.high).mean(), abs=0.1)
     assert TUMOR_HU < found.mean < KIDNEY_HU and 0 < found.std < 50
+
+
+# Validation
+
+
+def store_of(label=KIDNEY, **slices):
+    """A store with so many slices of each kind, all of them one structure."""
+    kinds = np.repeat(list(slices), list(slices.values()))
+    labels = np.full((len(kinds), 2, 2), label, np.uint8)
+    return SliceStore(labels, labels, labels, kinds, kinds, np.zeros((len(kinds), 4)))
+
+
+def validation(store, shares):
+    return Validation(store, shares, NORMALIZATION, torch.device("cpu"), bfloat16=False)
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ({"generated": 1440, "real": 300}, {"generated": VALIDATED // 2, "real": VALIDATED // 2}),
+        ({"generated": 1440, "real": 20}, {"generated": VALIDATED // 2, "real": 20}),
+        ({"generated": 30, "real": 20}, {"generated": 30, "real": 20}),
+    ],
+)
+def test_kinds_are_validated_by_their_shares(slices, expected):
+    store, shares = store_of(**slices), TrainingConfig.__dataclass_fields__["shares"].default_factory()
+    rows = validation(store, shares).rows
+    assert dict(zip(*np.unique(store.kinds[rows], return_counts=True))) == expected
+    for kind in slices:
+        gaps = np.diff(rows[store.kinds[rows] == kind])
+        assert 1 <= gaps.min() and gaps.max() <= gaps.min() + 1, "evenly"
+
+
+@pytest.mark.parametrize("shares", [{"real": 0.3, "generated": 0.7}, {"composite": 1}])
+def test_a_kind_alone_is_all_that_is_validated(shares):
+    rows = validation(store_of(real=1000), shares).rows
+    np.testing.assert_array_equal(rows, np.linspace(0, 999, VALIDATED).astype(int))
+
+
+def test_validation_without_any_structure_is_refused():
+    with pytest.raises(InputError, match="show no kidney or tumor: name others in the store's split.json"):
+        validation(store_of(label=0, real=5), {"real": 1})
 
 
 # Augmentation

@@ -42,6 +42,16 @@ def test_values_survive_a_checkpoint(config):
         ({"unet_momentum": 0}, "unet_momentum must be a number between 0 and 1, not 0"),
         ({"averaged": 2}, "averaged must be a number from 0 to 1, not 2"),
         ({"seed": -1}, "seed must be a whole number, not negative, not -1"),
+        ({"crop": ["full"]}, r"crop must be one of full, half, quarter, not \['full'\]"),
+        ({"features": 0}, "features must be a whole number above 0, not 0"),
+        ({"bfloat16": "false"}, "bfloat16 must be true or false, not 'false'"),
+        ({"store": None}, "store must be a path, not None"),
+        ({"output": None}, "output must be a path, not None"),
+        ({"learning_rate": float("inf")}, "learning_rate must be a number, not negative, not inf"),
+        ({"shares": 3}, "shares must be numbers, not negative, by kind: generated, composite, real, not 3"),
+        ({"shares": {"real": "a"}}, "shares must be numbers, not negative, by kind: .*, not {'real': 'a'}"),
+        ({"shares": {"real": -1}}, "shares must be numbers, not negative, by kind: .*, not {'real': -1}"),
+        ({"shares": {"reel": 1}}, "shares must be numbers, not negative, by kind: .*, not {'reel': 1}"),
     ],
 )
 def test_wrong_values_are_refused(folder, reference_mask, tmp_path, changes, words):

@@ -14,6 +14,7 @@ from ..reading.segmentations import (
     SUFFIX,
     StoredSegment,
     StoredSegmentation,
+    extended,
     is_segmentation_file,
     read_segmentation,
 )
@@ -55,10 +56,10 @@ class Evaluation:
 def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
     """Score a file against a file, or a folder against a folder with the same patients.
 
-    A file is a label map (values as in ``structures.STRUCTURES``) or a ``.seg.nrrd``. In folders the patient's
-    name is that of the file without its suffix, or of the patient folder that holds ``labelmap.nii.gz``. A
-    patient that one folder lacks, or whose files do not fit, is left out with a sentence. progress: called with
-    each patient's name. Raises ``InputError`` when nothing can be compared.
+    A file is a label map (values as in ``structures.STRUCTURES``) or a ``.seg.nrrd``, which may be cropped to its
+    segments. In folders the patient's name is that of the file without its suffix, or of the patient folder that
+    holds ``labelmap.nii.gz``. A patient that one folder lacks, or whose files do not fit, is left out with a
+    sentence. progress: called with each patient's name. Raises ``InputError`` when nothing can be compared.
     """
     reference, prediction = Path(reference), Path(prediction)
     if reference.is_dir() != prediction.is_dir():
@@ -138,9 +139,7 @@ def _union(stored: StoredSegmentation, parts: list[StoredSegment]) -> sitk.Image
     array = np.zeros(stored.layers.shape[1:], np.uint8)
     for part in parts:
         array |= stored.mask(part)
-    mask = sitk.GetImageFromArray(array)
-    mask.CopyInformation(stored.grid)
-    return mask
+    return stored.image(array)
 
 
 def _score(patient: str, reference: Path, prediction: Path) -> list[Row]:
@@ -154,10 +153,19 @@ def _score(patient: str, reference: Path, prediction: Path) -> list[Row]:
 def _read_pair(reference: Path, prediction: Path) -> dict[str, tuple[sitk.Image, sitk.Image]]:
     """Masks of both by the names that they share. Raises ``InputError`` when their grids differ."""
     first, second = read_masks(reference), read_masks(prediction)
-    pairs = {name: (first[name], second[name]) for name in first if name in second}
+    pairs = {
+        name: (_uncropped(reference, first[name], second[name]), _uncropped(prediction, second[name], first[name]))
+        for name in first
+        if name in second
+    }
     if not same_grid(*next(iter(pairs.values()))):
         raise InputError(f'"{reference}" and "{prediction}" lie on different grids: compare label maps of the same CT.')
     return pairs
+
+
+def _uncropped(path: Path, mask: sitk.Image, other: sitk.Image) -> sitk.Image:
+    """Slicer saves the part of a segmentation that holds segments; a label map ends where its CT does."""
+    return extended(mask, other) if is_segmentation_file(path) else mask
 
 
 def _without_suffix(path: Path) -> str:

@@ -8,10 +8,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..structures import SEGMENTS, STRUCTURES, Structure
-from ..volume import InputError
+from ..volume import SAME_GRID_TOLERANCE, InputError
 from . import file_headers
 
 SUFFIX = ".seg.nrrd"
+
+LARGEST_OFFSET = 0.01
+"""Voxels between the grid of a cropped segmentation and that of its CT: formats round their headers."""
 
 SPELLINGS = {"kidneys": "kidney", "tumors": "tumor", "tumour": "tumor", "tumours": "tumor"}
 
@@ -45,6 +48,12 @@ class StoredSegmentation:
         """``(z, y, x)`` bool."""
         return self.layers[segment.layer] == segment.value
 
+    def image(self, array: np.ndarray) -> sitk.Image:
+        """Values ``(z, y, x)`` on the grid."""
+        image = sitk.GetImageFromArray(array)
+        image.CopyInformation(self.grid)
+        return image
+
 
 def is_segmentation_file(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIX)
@@ -68,6 +77,26 @@ def read_segmentation(path: Path) -> StoredSegmentation:
     grid = sitk.GetImageFromArray(np.zeros(layers.shape[1:], np.uint8))
     grid.CopyInformation(image)
     return StoredSegmentation(grid, layers, segments)
+
+
+def extended(labels: sitk.Image, other: sitk.Image) -> sitk.Image:
+    """Undo a crop: labels with background around them as far as ``other`` reaches, 3D images both.
+
+    Labels whose voxels do not lie at those of ``other`` are returned as they are; ``same_grid`` tells.
+    """
+    start = np.array(other.TransformPhysicalPointToContinuousIndex(labels.GetOrigin()))
+    first = np.round(start).astype(int)
+    same_axes = all(
+        np.allclose(getattr(labels, name)(), getattr(other, name)(), atol=SAME_GRID_TOLERANCE)
+        for name in ("GetSpacing", "GetDirection")
+    )
+    if not same_axes or np.abs(start - first).max() > LARGEST_OFFSET:
+        return labels
+    before = np.maximum(first, 0)
+    after = np.maximum(np.subtract(other.GetSize(), first + labels.GetSize()), 0)
+    padded = sitk.ConstantPad(labels, before.tolist(), after.tolist(), 0)
+    padded.SetOrigin(other.TransformIndexToPhysicalPoint((first - before).tolist()))
+    return padded
 
 
 def structure_named(name: str) -> Structure | None:

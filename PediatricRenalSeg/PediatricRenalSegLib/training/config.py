@@ -10,8 +10,14 @@ from ..preprocessing import CANVAS
 from ..volume import InputError
 
 AUGMENTATIONS = ("varied", "none", "nnunet")
-KEPT = ("best", "last")
-TRAINABLE = ("all", "outer", "decoder", "frozen")
+CHOICES = {
+    "method": tuple(METHODS),
+    "crop": tuple(CROP_DIVISORS),
+    "augmentation": AUGMENTATIONS,
+    "keep": ("best", "last"),
+    "trainable": ("all", "outer", "decoder", "frozen"),
+}
+KINDS = ("generated", "composite", "real")
 PATHS = ("store", "output", "reference_mask", "start")
 STAGES = ("pose", "crop_stage", "unet")
 
@@ -59,7 +65,8 @@ class TrainingConfig:
     training does not end early. Where the validated patients are not like those that matter, the best one misleads: for
     trainings that went on from generated children to real scans, validated on generated children, it was the start."""
     patience: int = 20
-    """U-Net epochs without a better validation Dice, after the first 50, that end the training."""
+    """U-Net epochs without a better validation Dice that end the training, after the first 50. Where weights are
+    averaged (``averaged``), epochs before the average begins do not count."""
 
     start: Path | None = None
     """Model file whose weights are trained on. Its STNs stay unless ``pose`` or ``crop_stage`` are given."""
@@ -68,7 +75,8 @@ class TrainingConfig:
     blocks of the encoder, last two of the decoder), or nothing (``frozen``: it is validated and kept)."""
 
     shares: dict[str, float] = field(default_factory=lambda: {"generated": 0.3, "composite": 0.4, "real": 0.3})
-    """Part of every batch by the kind of its patients; kinds that a store lacks leave theirs to the others."""
+    """Part of every batch by the kind of its patients, and of the validated slices; kinds that a store lacks leave
+    theirs to the others."""
     augmentation: str = "varied"
     """``varied`` (``augment.Augmentation``), ``nnunet`` (nnU-Net's, the baseline of the paper) or ``none``."""
 
@@ -124,22 +132,19 @@ def read_config(path: Path) -> TrainingConfig:
 
 def check_config(config: TrainingConfig) -> None:
     """Raise ``InputError`` for values that are out of range or do not go together."""
-    for name, choices in (
-        ("method", METHODS),
-        ("crop", CROP_DIVISORS),
-        ("augmentation", AUGMENTATIONS),
-        ("keep", KEPT),
-        ("trainable", TRAINABLE),
+    for names, is_right, what in (
+        *(([name], choices.__contains__, f"one of {', '.join(choices)}") for name, choices in CHOICES.items()),
+        (["seed", "workers", "patience"], _is_count, "a whole number, not negative"),
+        (["features"], lambda value: _is_count(value) and value > 0, "a whole number above 0"),
+        (["bfloat16"], lambda value: isinstance(value, bool), "true or false"),
+        (["learning_rate", "poly_exponent", "weight_decay"], _is_number, "a number, not negative"),
+        (["stn_momentum", "averaged"], lambda value: _is_number(value) and value <= 1, "a number from 0 to 1"),
+        (["unet_momentum"], lambda value: _is_number(value) and 0 < value < 1, "a number between 0 and 1"),
+        (["shares"], _are_shares, f"numbers, not negative, by kind: {', '.join(KINDS)}"),
     ):
-        _require(getattr(config, name) in choices, config, name, f"one of {', '.join(choices)}")
-    for name in ("seed", "workers", "patience", "features"):
-        _require(_is_count(getattr(config, name)), config, name, "a whole number, not negative")
-    for name in ("learning_rate", "poly_exponent", "weight_decay"):
-        _require(_is_number(getattr(config, name), 0, float("inf")), config, name, "a number, not negative")
-    for name in ("stn_momentum", "averaged"):
-        _require(_is_number(getattr(config, name), 0, 1), config, name, "a number from 0 to 1")
-    momentum = config.unet_momentum
-    _require(_is_number(momentum, 0, 1) and 0 < momentum < 1, config, "unet_momentum", "a number between 0 and 1")
+        for name in names:
+            if not is_right(getattr(config, name)):
+                raise InputError(f"{name} must be {what}, not {getattr(config, name)!r}.")
     _check_combinations(config)
 
 
@@ -169,7 +174,7 @@ def _config(values: dict, folder: Path) -> TrainingConfig:
         raise InputError(f"the key {missing[0]!r} is missing.")
     if values.get("start"):
         values = {"pose": {"epochs": 0}, "crop_stage": {"epochs": 0}, **values}
-    paths = {name: folder / _text(values, name) for name in PATHS if values.get(name) is not None}
+    paths = {name: folder / _text(values, name) for name in PATHS if name in needed or values.get(name) is not None}
     stages = {name: _stage(values[name], name) for name in STAGES if name in values}
     config = TrainingConfig(**{**values, **paths, **stages})
     check_config(config)
@@ -192,14 +197,13 @@ def _stage(values: Any, name: str) -> StageConfig:
     return stage
 
 
-def _require(right: bool, config: TrainingConfig, name: str, what: str) -> None:
-    if not right:
-        raise InputError(f"{name} must be {what}, not {getattr(config, name)!r}.")
-
-
 def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
-    return type(value) in (int, float) and low <= value <= high
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def _are_shares(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) <= set(KINDS) and all(map(_is_number, value.values()))

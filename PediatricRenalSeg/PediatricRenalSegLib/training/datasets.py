@@ -1,14 +1,15 @@
 """Data sets of users: labeled CTs in, a store to train on and a report of what was found wrong out.
 
 ``formats`` finds and reads the patients. One that does not pass ``checks`` is left out with a sentence, the others
-are stored. Patients that are stored already are kept, so that a broken run goes on.
+are stored. Patients whose files and label table are those that they were stored from are kept, so that a broken run
+goes on; others are prepared again.
 """
 
 import csv
 import hashlib
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ..reading import read_ct
@@ -45,11 +46,19 @@ class PatientReport:
     kidney_ml: float = 0.0
     tumor_ml: float = 0.0
     image_sha256: str = ""
+    """Of the voxels, which stay the same where the image is saved in another way."""
+    source_sha256: str = ""
+    """``DataSet.sha256`` when the patient was stored."""
     findings: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, bool]:
+        """A stored patient has a second line when what its files hold now is left out."""
+        return self.dataset, self.patient, self.outcome == LEFT_OUT
 
-Reports = dict[tuple[str, str], PatientReport]
-"""By data set and patient."""
+
+Reports = dict[tuple[str, str, bool], PatientReport]
+"""By ``PatientReport.key``."""
 
 
 @dataclass(frozen=True)
@@ -82,26 +91,29 @@ def prepare_dataset(
     labels: ``NAME=STRUCTURE`` for names that do not tell the structure. progress: called with each patient's name.
     Raises ``InputError`` when the folder is no data set or ``labels`` do not fit it.
     """
-    folder, store = Path(folder).resolve(), Path(store)
-    dataset = open_dataset(folder, parse_labels(labels))
+    store = Path(store)
+    dataset = open_dataset(Path(folder).resolve(), parse_labels(labels))
     store.mkdir(parents=True, exist_ok=True)
-    reports = _kept_reports(store, folder.name)
+    reports = _kept_reports(store, dataset.name)
     split = {report.patient: is_validation(report.patient) for report in _stored(reports)} | read_split(store)
     for name, sentence in dataset.incomplete.items():
-        reports[folder.name, name] = PatientReport(folder.name, name, LEFT_OUT, findings=sentence)
+        _leave_out(dataset.name, name, sentence, reports)
     for source in dataset.sources:
-        if (folder.name, source.name) in reports:
-            continue
-        progress(source.name)
+        known = reports.get((dataset.name, source.name, False))
         try:
-            patient, slices, report = _examine(source, dataset, folder.name, store, _stored(reports))
+            sha256 = dataset.sha256(source)
+            if known and sha256 and known.source_sha256 == sha256:
+                continue
+            progress(source.name)
+            patient, slices, report = _examine(source, dataset, store, known, _stored(reports))
         except InputError as error:
-            left_out = PatientReport(folder.name, source.name, LEFT_OUT, findings=str(error))
-            reports[folder.name, source.name] = left_out
+            _leave_out(dataset.name, source.name, str(error), reports)
             continue
-        reports[folder.name, source.name] = report
+        reports[report.key] = replace(report, source_sha256=sha256)
         split.setdefault(source.name, is_validation(source.name))
-        # before the patient itself: one in the store without a line here is none of ours
+        # The line before the patient: one in the store without a line is none of ours. What was stored before goes
+        # first, or a stop after the line would leave it there as the new patient.
+        _stored_file(store, source.name).unlink(missing_ok=True)
         _write(store, reports, split)
         store_slices(store, patient, slices, real_rows(patient))
     stored = [report.patient for report in _stored(reports)]
@@ -111,24 +123,34 @@ def prepare_dataset(
     return Prepared(tuple(reports[key] for key in sorted(reports)), (*dataset.notes, *alone), split)
 
 
+def _leave_out(dataset: str, patient: str, sentence: str, reports: Reports) -> None:
+    kept = " The store keeps what it holds under this name." if (dataset, patient, False) in reports else ""
+    report = PatientReport(dataset, patient, LEFT_OUT, findings=sentence + kept)
+    reports[report.key] = report
+
+
 def _examine(
-    source: Source, dataset: DataSet, dataset_name: str, store: Path, stored: list[PatientReport]
+    source: Source, dataset: DataSet, store: Path, known: PatientReport | None, stored: list[PatientReport]
 ) -> tuple[TrainingPatient, PatientSlices, PatientReport]:
-    """Read, check and preprocess a patient. Raises ``InputError`` for one that must be left out."""
-    if _stored_file(store, source.name).exists():
-        raise InputError("The store holds another patient of this name: rename one of them.")
+    """Read, check and preprocess a patient, that of the line ``known`` if there is one.
+
+    Raises ``InputError`` for one that must be left out.
+    """
     ct = read_ct(source.image)
     image, spacing = ct.axial()
     image = clip_hu(image)
     digest = hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()
-    _check_duplicate(digest, stored)
+    same_patient = known is not None and known.image_sha256 == digest
+    if _stored_file(store, source.name).exists() and not same_patient:
+        raise InputError("The store holds another patient of this name: rename one of them.")
+    _check_duplicate(digest, [report for report in stored if report is not known])
     patient = TrainingPatient(source.name, "real", image, dataset.read(source, ct), spacing)
     slices = slices_of(patient)
     check_patient(patient, slices.body)
     doubts = doubts_about(patient, slices.body)
     volumes = {f"{structure.name}_ml": round(milliliters(patient, structure.label), 1) for structure in STRUCTURES}
     report = PatientReport(
-        dataset=dataset_name,
+        dataset=dataset.name,
         patient=source.name,
         outcome=CHECK if doubts else STORED,
         slices=len(real_rows(patient)),
@@ -162,7 +184,7 @@ def _stored(reports: Reports) -> list[PatientReport]:
 def _kept_reports(store: Path, dataset: str) -> Reports:
     """Lines of earlier runs whose patients are in the store, and all of other data sets' patients left out."""
     return {
-        (report.dataset, report.patient): report
+        report.key: report
         for report in _read_reports(store / REPORT)
         if (report.dataset != dataset if report.outcome == LEFT_OUT else _stored_file(store, report.patient).exists())
     }
@@ -186,9 +208,11 @@ def _read_reports(path: Path) -> list[PatientReport]:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [
-                PatientReport(**{field.name: field.type(row[field.name]) for field in fields(PatientReport)})
-                for row in csv.DictReader(file)
-            ]
+            # Older stores do not say what their patients were made from: these are prepared again.
+            rows = [{"source_sha256": "", **row} for row in csv.DictReader(file)]
+        return [
+            PatientReport(**{field.name: field.type(row[field.name]) for field in fields(PatientReport)})
+            for row in rows
+        ]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path} was changed so that it cannot be read: prepare a new store.") from None

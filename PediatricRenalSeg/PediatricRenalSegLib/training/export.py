@@ -3,40 +3,47 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..model_bundle import FORMAT, CatalogueEntry, ModelMetadata, file_sha256, load_model, save_torchscript
+from ..output_files import check_outputs, whole_file
 from ..preprocessing import PIXEL_MM, Normalization
 from ..structures import STRUCTURES
 from ..volume import InputError
-from .checkpoint import BEST, CHECKPOINT
+from .checkpoint import BEST, CHECKPOINT, load
 from .config import TrainingConfig
 from .log import Epoch
 from .model_card import model_card
 from .store import write_text
 from .trainer import build_model
 
-CARD_FIELDS = ("id", "version", "license", "license_notice", "training_domain", "limits", "scores")
+CARD_TEXTS = ("id", "version", "license", "license_notice", "training_domain", "limits")
+CARD_FIELDS = (*CARD_TEXTS, "scores")
+CARD_SUFFIX = ".md"
 TOLERANCE = 1e-5
 
 
-def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
+def export_model(run: Path, card: Path, output: Path, overwrite: bool = False) -> CatalogueEntry:
     """Write the U-Net that a training folder keeps as a model file and check it against the eager network.
 
     card: JSON file with the ``CARD_FIELDS`` of the metadata; everything else the training knows. Both together
-    make the readable card beside the model file (``.md``). Returns the model's entry for the catalogue. Raises
-    ``InputError`` when the folder holds no training or the card lacks a field.
+    make the readable card beside the model file (``.md``). Returns the model's entry for the catalogue.
+
+    Raises ``InputError`` when the folder holds no training or a damaged one, the card is wrong, ``output`` does not end
+    in ``.pt``, or a file is there already and ``overwrite`` is not given.
     """
+    _check_output(output, overwrite)
     checkpoint = run / CHECKPOINT
     if not checkpoint.is_file() or not (run / BEST).is_file():
         raise InputError(f"{run} holds no {CHECKPOINT} and {BEST}: give the output folder of a training of the U-Net.")
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    saved = load(checkpoint)
     config = TrainingConfig.from_dict(saved["config"])
     normalization = Normalization(**saved["normalization"])
     network = build_model(config, normalization)
-    network.load_state_dict(torch.load(run / BEST, map_location="cpu", weights_only=True))
+    network.load_state_dict(load(run / BEST))
     network.eval()
     metadata = ModelMetadata(
         format=FORMAT,
@@ -50,14 +57,20 @@ def export_model(run: Path, card: Path, output: Path) -> CatalogueEntry:
         **_read_card(card),
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
-    save_torchscript(network, metadata, _mask_file(saved["reference_mask"]), partial)
-    _check(network, partial)
-    partial.replace(output)
-    entry = CatalogueEntry(metadata.id, output.name, file_sha256(output), output.stat().st_size)
-    history = [Epoch(**epoch) for epoch in saved.get("history", [])]
-    write_text(output.with_suffix(".md"), model_card(metadata, config, history, entry.sha256))
+    with whole_file(output) as partial:
+        save_torchscript(network, metadata, _mask_file(saved["reference_mask"]), partial)
+        _check(network, partial)
+        entry = CatalogueEntry(metadata.id, output.name, file_sha256(partial), partial.stat().st_size)
+        history = [Epoch(**epoch) for epoch in saved.get("history", [])]
+        text = model_card(metadata, config, history, entry.sha256)
+    write_text(output.with_suffix(CARD_SUFFIX), text)
     return entry
+
+
+def _check_output(path: Path, overwrite: bool) -> None:
+    if path.suffix != ".pt":
+        raise InputError(f"The model is a .pt file: name {path.with_suffix('.pt')} instead of {path}.")
+    check_outputs((path, path.with_suffix(CARD_SUFFIX)), overwrite)
 
 
 def _mask_file(mask: torch.Tensor | None) -> bytes:
@@ -70,13 +83,30 @@ def _mask_file(mask: torch.Tensor | None) -> bytes:
 
 def _read_card(path: Path) -> dict:
     try:
-        card = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"The model card {path} cannot be read ({error}); give a JSON file.") from None
-    missing = [name for name in CARD_FIELDS if name not in card]
-    if missing:
-        raise InputError(f"The model card {path} lacks {missing[0]!r}.")
+    if not isinstance(card, dict):
+        raise InputError(f"The model card {path} must be a JSON object of {', '.join(CARD_FIELDS)}.")
+    for name in CARD_FIELDS:
+        if name not in card:
+            raise InputError(f"The model card {path} lacks {name!r}.")
+    for name in CARD_TEXTS:
+        if not isinstance(card[name], str):
+            raise InputError(f"The model card {path} must have a text as {name!r}, not {card[name]!r}.")
+    if not _are_scores(card["scores"]):
+        raise InputError(
+            f"The model card {path} must have numbers by name by data set as 'scores', such as "
+            f'{{"our children": {{"kidney Dice": 0.9}}}}, not {card["scores"]!r}.'
+        )
     return {name: card[name] for name in CARD_FIELDS}
+
+
+def _are_scores(value: Any) -> bool:
+    """Whether these are ``ModelMetadata.scores``."""
+    if not isinstance(value, dict) or not all(isinstance(scores, dict) for scores in value.values()):
+        return False
+    return all(type(number) in (int, float) for scores in value.values() for number in scores.values())
 
 
 def _check(network: torch.nn.Module, path: Path) -> None:
@@ -92,5 +122,4 @@ def _check(network: torch.nn.Module, path: Path) -> None:
         pairs = zip(network(image, mask), exported(image, mask))
         difference = max((eager - scripted).abs().max().item() for eager, scripted in pairs)
     if difference > TOLERANCE:
-        path.unlink()
         raise RuntimeError(f"The exported network differs from the eager one by {difference:g}.")

@@ -8,6 +8,7 @@
 What is neither kidney nor tumor is background.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..model_bundle import file_sha256
 from ..reading import read_labels
-from ..reading.files import IMAGE_SUFFIXES, is_image_file
-from ..reading.segmentations import SUFFIX, StoredSegment, read_segmentation, structure_named
+from ..reading.files import IMAGE_SUFFIXES, SUFFIXES_WITH_SEPARATE_DATA, is_image_file
+from ..reading.segmentations import SUFFIX, StoredSegment, extended, read_segmentation, structure_named
 from ..structures import STRUCTURES, Structure
 from ..volume import SAME_GRID_TOLERANCE, CTVolume, InputError, LabelVolume, same_grid
 
@@ -43,13 +45,33 @@ class Source:
 class DataSet:
     """What a folder holds."""
 
+    name: str
+    """That of the folder."""
     sources: tuple[Source, ...]
     incomplete: dict[str, str]
     """A sentence for every patient with one of the two files only."""
     read: Callable[[Source, CTVolume], np.ndarray]
     """Labels ``(z, y, x)`` uint8 of a patient in the axial order of the CT; raises ``InputError``."""
+    label_table: dict[int, int] | dict[str, int]
+    """What ``read`` takes from the description and the call: labels by value, or by name."""
     notes: list[str]
     """Sentences on the whole data set; reading may add to them."""
+
+    def sha256(self, source: Source) -> str:
+        """Of all that a patient is made from, both files and the label table, to see when one of them changes.
+
+        Empty where a file is but a header, whose voxels may change without it. Raises ``InputError`` when a file
+        cannot be opened.
+        """
+        digests = []
+        for path in (source.image, source.labels):
+            if path.name.lower().endswith(SUFFIXES_WITH_SEPARATE_DATA):
+                return ""
+            try:
+                digests.append(file_sha256(path))
+            except OSError as error:
+                raise InputError(f'"{path.name}" may not be opened; check your access rights.') from error
+        return hashlib.sha256(f"{digests} {sorted(self.label_table.items())}".encode()).hexdigest()
 
 
 def parse_labels(pairs: Sequence[str]) -> dict[str, int]:
@@ -92,7 +114,7 @@ def _open_nnunet(folder: Path, given: dict[str, int]) -> DataSet:
             raise _other_grid(source, ct.image, stored.image)
         return lookup[stored.axial()[0]]
 
-    return DataSet(*_paired(images, labels, "label map", f"labelsTr/NAME{ending}"), read, notes)
+    return DataSet(folder.name, *_paired(images, labels, "label map", f"labelsTr/NAME{ending}"), read, table, notes)
 
 
 def _open_slicer(folder: Path, given: dict[str, int]) -> DataSet:
@@ -119,9 +141,12 @@ def _open_slicer(folder: Path, given: dict[str, int]) -> DataSet:
         for segment, label in sorted(parts.items(), key=lambda part: part[1] or 0):  # a tumor lies over its kidney
             if label:
                 array[stored.mask(segment)] = label
-        return LabelVolume(_placed(array, stored.grid, ct.image, source)).axial()[0]
+        placed = extended(stored.image(array), ct.image)
+        if not same_grid(ct.image, placed):
+            raise _other_grid(source, ct.image, stored.grid)
+        return LabelVolume(placed).axial()[0]
 
-    return DataSet(*_paired(images, labels, "segmentation", f"NAME{SUFFIX}"), read, notes)
+    return DataSet(folder.name, *_paired(images, labels, "segmentation", f"NAME{SUFFIX}"), read, given, notes)
 
 
 def _read_description(path: Path) -> dict:
@@ -232,24 +257,6 @@ def _paired(
 def _one_of(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}"
-
-
-def _placed(array: np.ndarray, grid: sitk.Image, target: sitk.Image, source: Source) -> sitk.Image:
-    """Labels on the grid of the CT; Slicer may have cropped theirs to what is labeled, on the same voxels."""
-    start = np.array(target.TransformPhysicalPointToContinuousIndex(grid.GetOrigin()))
-    first = np.round(start).astype(int)
-    last = first + grid.GetSize()
-    same_voxels = all(
-        np.allclose(getattr(grid, name)(), getattr(target, name)(), atol=SAME_GRID_TOLERANCE)
-        for name in ("GetSpacing", "GetDirection")
-    )
-    if not same_voxels or np.abs(start - first).max() > 0.01 or (first < 0).any() or (last > target.GetSize()).any():
-        raise _other_grid(source, target, grid)
-    placed = np.zeros(target.GetSize()[::-1], np.uint8)
-    placed[tuple(slice(low, high) for low, high in zip(first[::-1], last[::-1], strict=True))] = array
-    image = sitk.GetImageFromArray(placed)
-    image.CopyInformation(target)
-    return image
 
 
 def _other_grid(source: Source, image: sitk.Image, labels: sitk.Image) -> InputError:

@@ -9,12 +9,11 @@ The files are label maps as those of KiTS are, whose license forbids commercial 
 import argparse
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from ..structures import SEGMENTS
 from ..synthetic import Scan, training_scan
+from .real_data import LABELS_OF_SEGMENTS
 
 AGE_YEARS = 15.0
 """The kidneys come into adult CT, as those of KiTS do; composites are shrunk to the sizes of children afterwards."""
@@ -28,8 +27,7 @@ FIRST_SEED = 2_000_000
 
 def shape_labels(scan: Scan) -> sitk.Image:
     """1 kidney, 2 tumor, as the shapes of KiTS (``real_data.SHAPE_LABELS``)."""
-    values = np.array([0] + [segment.structure.label for segment in SEGMENTS], np.uint8)
-    image = sitk.GetImageFromArray(values[scan.labels])
+    image = sitk.GetImageFromArray(LABELS_OF_SEGMENTS[scan.labels])
     image.SetSpacing(scan.spacing[::-1])
     return image
 

@@ -35,6 +35,7 @@ class Epoch:
     """Mean over the batches; ``None`` for epoch 0."""
     validation: float
     dice: dict[str, float]
+    """As ``validation.Score`` has it."""
     learning_rate: float
     seconds: float
 

@@ -2,11 +2,10 @@
 
 import json
 
+from .. import NOTICE
 from ..model_bundle import ModelMetadata
 from .config import PATHS, TrainingConfig
 from .log import Epoch
-
-NOTICE = "Research software, not a medical device: every result must be reviewed by a physician."
 
 
 def model_card(metadata: ModelMetadata, config: TrainingConfig, history: list[Epoch], sha256: str) -> str:

@@ -27,7 +27,7 @@ KIDNEY_LABEL, TUMOR_LABEL = (
 )
 
 LABELS_OF_SEGMENTS = np.array([0, *(segment.structure.label for segment in SEGMENTS)], np.uint8)
-"""Label by value in ``NAME_label.nii.gz``, which holds segments."""
+"""Label by the value of a segment; ``NAME_label.nii.gz`` and generated scans hold segments."""
 SHAPE_LABELS = range(4)
 """Background, kidney, tumor, cyst: values in ``case_*.nii.gz``."""
 ORGAN_LABELS = range(118)
@@ -228,10 +228,10 @@ def clip_hu(image: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- shapes
 
 
-def load_shapes(folder: Path | str, limit: int | None = None) -> list[KidneyShape]:
-    """Kidneys of other patients, each side by itself; ``limit`` is the number of patients read."""
+def load_shapes(folder: Path | str) -> list[KidneyShape]:
+    """Kidneys of other patients, each side by itself."""
     shapes: list[KidneyShape] = []
-    for path in sorted(Path(folder).glob("case_*.nii.gz"))[:limit]:
+    for path in sorted(Path(folder).glob("case_*.nii.gz")):
         labels, spacing = read_labels(path, SHAPE_LABELS).axial()
         shapes += separate_kidneys(path.name.removesuffix(".nii.gz"), labels, spacing)
     return shapes

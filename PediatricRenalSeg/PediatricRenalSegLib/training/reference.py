@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..preprocessing import to_canvas
+from ..output_files import check_outputs, whole_file
+from ..preprocessing import CANVAS, to_canvas
 from ..synthetic import draw_anatomy, draw_settings, scan
 from ..volume import InputError
 
@@ -60,21 +61,48 @@ def stored_reference(store: Path, patient: str, row: int | None = None) -> Refer
         return ReferenceSlice(stored["images"][row], stored["masks"][row])
 
 
-def write_reference(reference: ReferenceSlice, path: Path) -> Path:
+def read_reference(path: Path) -> np.ndarray:
+    """The mask ``(256, 256)`` uint8 in a file of ``write_reference``, or one of your own.
+
+    Raises ``InputError`` for a file with anything else than zeros and ones of this size, or without a one.
+    """
+    try:
+        with path.open("rb") as file:
+            mask = np.lib.format.read_array(file)
+    except ValueError:
+        mask = np.empty(0)
+    is_binary = mask.dtype.kind in "biuf" and np.isin(mask, (0, 1)).all()
+    if not (mask.shape == (CANVAS, CANVAS) and is_binary and mask.any()):
+        raise InputError(
+            f"The reference mask {path} must be an .npy file of {CANVAS} × {CANVAS} pixels, 1 in the body and 0 "
+            "elsewhere: write it with `pediatric-renal-seg reference`."
+        )
+    return mask.astype(np.uint8)
+
+
+def write_reference(reference: ReferenceSlice, path: Path, overwrite: bool = False) -> Path:
     """Write the mask as ``.npy`` and a picture beside it, to judge the pose; returns the picture's path.
 
-    Raises ``InputError`` if ``path`` does not end in ``.npy``.
+    Raises ``InputError`` if ``path`` does not end in ``.npy``, or a file is there already and ``overwrite`` not given.
     """
     if path.suffix != ".npy":
         raise InputError(f"The reference mask is an .npy file: name {path.with_suffix('.npy')} instead of {path}.")
+    picture = path.with_suffix(".png")
+    check_outputs((path, picture), overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.save(path, reference.mask)
+    with whole_file(path) as partial:
+        np.save(partial, reference.mask)
+    with whole_file(picture) as partial:
+        Image.fromarray(_picture(reference)).save(partial)
+    return picture
+
+
+def _picture(reference: ReferenceSlice) -> np.ndarray:
+    """``(256, 256, 3)`` uint8: the slice, dark blue outside the mask."""
     low, high = WINDOW_HU
     gray = np.clip((reference.hu - low) / (high - low), 0.0, 1.0)[..., None]
     shade = np.where(reference.mask[..., None] > 0, 1.0, OUTSIDE)
-    picture = path.with_suffix(".png")
-    Image.fromarray(np.uint8(255 * np.maximum(gray, 0.25 * (shade < 1)) * shade)).save(picture)
-    return picture
+    return np.uint8(255 * np.maximum(gray, 0.25 * (shade < 1)) * shade)
 
 
 def _largest(labels: np.ndarray) -> int:

@@ -5,6 +5,7 @@ augmented on the seed drawn with it: a training that is resumed, or shared by se
 slices as one that is not.
 """
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -60,14 +61,14 @@ class Sampler:
     def epoch(self, stage: int, number: int, batches: int, size: int) -> list[list[Draw]]:
         """The batches of one epoch of a stage."""
         rng = np.random.default_rng([self.seed, stage, number])
+        oversampled = math.ceil(size * OVERSAMPLED_SHARE)
         return [
-            [Draw(self._row(position / size, rng), int(rng.integers(2**32))) for position in range(size)]
+            [Draw(self._row(position // oversampled, rng), int(rng.integers(2**32))) for position in range(size)]
             for _ in range(batches)
         ]
 
-    def _row(self, position: float, rng: np.random.Generator) -> int:
-        """A slice for the place ``position`` in [0, 1) of the batch: the first third holds the first structure…"""
-        turn = int(position / OVERSAMPLED_SHARE)
+    def _row(self, turn: int, rng: np.random.Generator) -> int:
+        """A slice that holds the structure whose ``turn`` it is, from 0; after the last structure, any slice."""
         label = STRUCTURES[turn].label if turn < len(STRUCTURES) else 0
         label = label if any((kind, label) in self.pools for kind in self.kinds) else 0
         weights = self.weights * [(kind, label) in self.pools for kind in self.kinds]
@@ -103,7 +104,11 @@ def _augmentation(name: str) -> Callable[[StoredSlices, Normalization, int], Bat
         from .nnunet_augment import NnUNetAugmentation  # MONAI takes seconds to import
 
         return NnUNetAugmentation()
-    return {"varied": Augmentation(), "none": lambda slices, normalization, _: as_stored(slices, normalization)}[name]
+    return {"varied": Augmentation(), "none": _unchanged}[name]
+
+
+def _unchanged(slices: StoredSlices, normalization: Normalization, _: int) -> Batch:
+    return as_stored(slices, normalization)
 
 
 @contextmanager

@@ -14,12 +14,13 @@ from ..networks.pipeline import SegmentationPipeline
 from ..preprocessing import Normalization
 from ..structures import STRUCTURES
 from .batch import labeled_normalization
-from .checkpoint import BEST, CHECKPOINT, load_checkpoint, save
+from .checkpoint import BEST, CHECKPOINT, load, load_checkpoint, save, sha256_of_files
 from .config import StageConfig, TrainingConfig
 from .distributed import check_batch_size, share_training, wait_for_all
 from .fine_tuning import check_shape, load_start_model
 from .log import Epoch, TrainingLog
 from .pictures import overview
+from .reference import read_reference
 from .sampling import Sampler, TrainingSlices
 from .stages import Stage, UNetStage, optimizer_of, poly_rate, stages_of, trained_parameters
 from .store import SliceStore, open_store
@@ -45,6 +46,7 @@ class Trainer:
         self.device = device
         training = open_store(config.store, validation=False)
         saved = load_checkpoint(config)
+        self.files = sha256_of_files(config)
         begin = saved or _beginning(config, training)
         self.normalization = Normalization(**begin["normalization"])
         self.reference_mask: Tensor | None = begin["reference_mask"]
@@ -60,9 +62,8 @@ class Trainer:
         ]
         self.sampler = Sampler(training, config.shares, config.seed)
         self.slices = TrainingSlices(training, self.normalization, config.augmentation)
-        self.validation = Validation(
-            open_store(config.store, validation=True), self.normalization, device, config.bfloat16
-        )
+        validated = open_store(config.store, validation=True)
+        self.validation = Validation(validated, config.shares, self.normalization, device, config.bfloat16)
         self.progress = {"stage": 0, **NOT_BEGUN}
         self.optimizer_state = None
         self.history: list[Epoch] = []
@@ -79,7 +80,7 @@ class Trainer:
                 self.optimizer_state = None
                 self._save()
         wait_for_all()
-        self.model.load_state_dict(torch.load(self.config.output / BEST, map_location="cpu", weights_only=True))
+        self.model.load_state_dict(load(self.config.output / BEST))
         return self.model.eval()
 
     def _run_stage(self, stage: Stage, length: StageConfig) -> None:
@@ -93,7 +94,7 @@ class Trainer:
         loss, optimizer = share_training(stage), optimizer_of(stage, self.config)
         if self.optimizer_state:
             optimizer.load_state_dict(self.optimizer_state)
-        while self.progress["epoch"] < length.epochs and not self._stalled(stage):
+        while self.progress["epoch"] < length.epochs and not self._stalled(stage, length):
             started = time.monotonic()
             rate = poly_rate(self.config, self.progress["epoch"] / length.epochs)
             for group in optimizer.param_groups:
@@ -144,7 +145,10 @@ class Trainer:
 
     def _is_averaging(self, stage: Stage, length: StageConfig) -> bool:
         """Whether the weights of this epoch belong to the average."""
-        return isinstance(stage, UNetStage) and self.progress["epoch"] >= (1 - self.config.averaged) * length.epochs
+        return isinstance(stage, UNetStage) and self.progress["epoch"] >= self._start_of_average(length)
+
+    def _start_of_average(self, length: StageConfig) -> float:
+        return (1 - self.config.averaged) * length.epochs
 
     @contextmanager
     def _averaged_unet(self) -> Iterator[None]:
@@ -155,8 +159,10 @@ class Trainer:
         yield
         self.model.unet.load_state_dict(last)
 
-    def _stalled(self, stage: Stage) -> bool:
-        since = self.progress["epoch"] - self.progress["best_epoch"]
+    def _stalled(self, stage: Stage, length: StageConfig) -> bool:
+        """Whether the U-Net no longer gets better. The average may: epochs before it do not count."""
+        counted_from = self._start_of_average(length) if self.config.averaged else 0
+        since = self.progress["epoch"] - max(self.progress["best_epoch"], counted_from)
         is_long_enough = self.progress["epoch"] >= EPOCHS_BEFORE_STOPPING
         return isinstance(stage, UNetStage) and is_long_enough and since >= self.config.patience
 
@@ -172,6 +178,7 @@ class Trainer:
     def _save(self) -> None:
         state = {
             "config": self.config.to_dict(),
+            "files": self.files,
             "normalization": asdict(self.normalization),
             "reference_mask": self.reference_mask,
             "model": self.model.state_dict(),
@@ -198,7 +205,7 @@ def _beginning(config: TrainingConfig, training: SliceStore) -> dict:
     else:
         mask, normalization, weights = None, labeled_normalization(training), None
     if config.reference_mask:
-        mask = np.load(config.reference_mask)
+        mask = read_reference(config.reference_mask)
     as_tensor = None if mask is None else torch.from_numpy(mask).float()[None, None]
     return {"normalization": asdict(normalization), "reference_mask": as_tensor, "model": weights}
 

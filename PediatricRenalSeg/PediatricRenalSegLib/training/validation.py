@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ..preprocessing import Normalization
 from ..structures import STRUCTURES
+from ..volume import InputError
 from .batch import Batch, StoredSlices, as_stored
 from .distributed import part_of_process, total
 from .stages import Stage, UNetStage
-from .store import SliceStore
+from .store import SPLIT, SliceStore
 
 SLICES = 256
 BATCH_SIZE = 16
@@ -24,18 +25,32 @@ class Score:
     value: float
     """Higher is better: the mean of ``dice`` for the U-Net, minus the loss for the STNs."""
     dice: dict[str, float]
-    """By structure, over the pixels of all slices; empty for the STNs."""
+    """By structure that the slices show, over the pixels of all of them; empty for the STNs."""
 
 
 class Validation:
-    """Up to ``SLICES`` slices of a store, evenly over all patients."""
+    """Up to ``SLICES`` slices of a store: evenly over the patients of a kind, the kinds as in a training batch.
 
-    def __init__(self, store: SliceStore, normalization: Normalization, device: torch.device, bfloat16: bool):
+    Raises ``InputError`` if the slices show no structure.
+    """
+
+    def __init__(
+        self,
+        store: SliceStore,
+        shares: dict[str, float],
+        normalization: Normalization,
+        device: torch.device,
+        bfloat16: bool,
+    ):
         self.store = store
         self.normalization = normalization
         self.device = device
         self.bfloat16 = bfloat16
-        self.rows = np.linspace(0, len(store) - 1, min(SLICES, len(store))).astype(int)
+        self.rows = _validated_rows(store, shares)
+        self.shown = [structure for structure in STRUCTURES if (store.labels[self.rows] == structure.label).any()]
+        if not self.shown:
+            names = " or ".join(structure.name for structure in STRUCTURES)
+            raise InputError(f"The validation patients show no {names}: name others in the store's {SPLIT}.")
 
     def batches(self) -> Iterator[Batch]:
         """This process's part of each batch, without augmentation."""
@@ -57,8 +72,22 @@ class Validation:
                 return Score(-float(np.mean([stage(batch).item() for batch in self.batches()])), {})
             sums = sum(_overlap(stage.model(batch.image, batch.mask)[0], batch.labels) for batch in self.batches())
         overlap, size = total(sums)
-        dice = (2 * overlap / size.clamp_min(1)).tolist()
-        return Score(float(np.mean(dice)), {structure.name: dice[structure.label - 1] for structure in STRUCTURES})
+        dice = (2 * overlap / size).tolist()
+        shown = {structure.name: dice[structure.label - 1] for structure in self.shown}
+        return Score(float(np.mean(list(shown.values()))), shown)
+
+
+def _validated_rows(store: SliceStore, shares: dict[str, float]) -> np.ndarray:
+    """Each kind has its part of ``SLICES``, or all of its slices where these are fewer."""
+    parts = {kind: shares.get(kind, 0) for kind in np.unique(store.kinds)}
+    if not any(parts.values()):  # the training sees other kinds alone
+        parts = dict.fromkeys(parts, 1)
+    rows = []
+    for kind, part in parts.items():
+        found = np.flatnonzero(store.kinds == kind)
+        count = min(len(found), round(SLICES * part / sum(parts.values())))
+        rows.append(found[np.linspace(0, len(found) - 1, count).astype(int)])
+    return np.concatenate(rows)
 
 
 def _overlap(probabilities: Tensor, labels: Tensor) -> Tensor:
