@@ -155,7 +155,7 @@ def test_transformed_volume_is_refused_until_it_is_hardened(window, child):
 def test_model_is_described_in_plain_words(window, child, screenshot):
     window.initializeParameterNode()
     window.ui.modelCollapsibleButton.collapsed = False
-    for words in ("CC BY-NC-SA 4.0", "Trained on", "generated children", "Limits", "Dice"):
+    for words in ("CC BY 4.0", "Trained on", "generated children", "Limits", "Dice"):
         assert words in window.ui.modelInfoLabel.text
     assert not window.ui.modelPathLineEdit.visible
     screenshot(window.parent, "model")
@@ -529,7 +529,7 @@ def test_segment_editor_works_on_the_result(window, result, child, screenshot):
 def test_unedited_result_is_replaced_by_that_of_a_local_model(window, result, run, tmp_path):
     window._parameterNode.modelFile = str(shutil.copy(MODEL, tmp_path / "mine.pt"))
     window._parameterNode.model = "file"
-    assert "CC BY-NC-SA" in window.ui.modelInfoLabel.text
+    assert "CC BY 4.0" in window.ui.modelInfoLabel.text
     result.SetAttribute(results.SECONDS, "90")
     run()
     assert results.report(result)["model"]["id"] == "stn-unet-v1" and results.review_seconds(result) < 90
