@@ -5,6 +5,7 @@ from pathlib import Path
 from .export.image import write_image
 from .export.labelmap import write_labelmap
 from .export.patient_folder import check_patient_folder
+from .output_files import check_outputs
 from .synthetic import generate_child
 from .volume import InputError, LabelVolume
 
@@ -24,9 +25,7 @@ def make_demo_child(folder: Path, age_years: float, seed: int, overwrite: bool) 
     if not 0 <= age_years <= OLDEST:
         raise InputError(f"Children of {age_years:g} years cannot be generated: choose an age from 0 to {OLDEST}.")
     ct, reference = folder / CT, folder / REFERENCE
-    for path in (ct, reference):
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists already: choose another folder or allow overwriting.")
+    check_outputs((ct, reference), overwrite)
     check_patient_folder(folder / RESULT, overwrite)
     image, labels = generate_child(age_years, seed, tumor=True).to_sitk()
     folder.mkdir(parents=True, exist_ok=True)

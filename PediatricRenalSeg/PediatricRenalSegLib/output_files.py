@@ -1,6 +1,7 @@
 """Files that a command writes: not over earlier ones unless that is wanted, and whole or not at all."""
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,20 @@ def check_outputs(paths: Iterable[Path], overwrite: bool) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes the place of ``path`` once all of it is on the disk.
+    """A path to write to; what is there takes the place of ``path`` once all of it is on the disk.
 
     So even after a power cut there is either the earlier file or the new one. When writing fails the earlier one stays.
-    One process at a time may write a file.
+    The path has the name of ``path``, in a folder beside it: torch writes the name into its files.
     """
-    # Torch writes the name into the file: with one that changes, so would the checksum.
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        partial = Path(folder, path.name)
         yield partial
         with partial.open("r+b") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,12 +1,12 @@
 """What an evaluation prints, and the CSV file for further work."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from ..output_files import whole_file
 from ..volume import InputError
 from .metrics import DISTANCES, LESIONS
 from .patients import Evaluation
@@ -53,18 +53,13 @@ def check_csv(path: Path) -> None:
 
 def write_csv(path: Path, evaluations: dict[str, Evaluation]) -> None:
     """A line for each prediction (by its name), patient and structure; a score that is not defined is empty."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ("prediction", "patient", "structure", *COLUMNS))
-            writer.writeheader()
-            for name, evaluation in evaluations.items():
-                for row in evaluation.rows:
-                    known = {key: value for key, value in row.scores.items() if not np.isnan(value)}
-                    writer.writerow({"prediction": name, "patient": row.patient, "structure": row.structure, **known})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ("prediction", "patient", "structure", *COLUMNS))
+        writer.writeheader()
+        for name, evaluation in evaluations.items():
+            for row in evaluation.rows:
+                known = {key: value for key, value in row.scores.items() if not np.isnan(value)}
+                writer.writerow({"prediction": name, "patient": row.patient, "structure": row.structure, **known})
 
 
 def _patient_table(evaluation: Evaluation) -> str:

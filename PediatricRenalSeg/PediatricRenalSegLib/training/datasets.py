@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from ..output_files import write_text
 from ..reading import read_ct
 from ..structures import STRUCTURES
 from ..volume import InputError
@@ -27,7 +28,6 @@ from .store import (
     slices_of,
     store_slices,
     write_split,
-    write_text,
 )
 
 REPORT = "patients.csv"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..model_bundle import FORMAT, CatalogueEntry, ModelMetadata, file_sha256, load_model, save_torchscript
-from ..output_files import check_outputs, whole_file
+from ..output_files import check_outputs, whole_file, write_text
 from ..preprocessing import PIXEL_MM, Normalization
 from ..structures import STRUCTURES
 from ..volume import InputError
@@ -17,7 +17,6 @@ from .checkpoint import BEST, CHECKPOINT, load
 from .config import TrainingConfig
 from .log import Epoch
 from .model_card import model_card
-from .store import write_text
 from .trainer import build_model
 
 CARD_TEXTS = ("id", "version", "license", "license_notice", "training_domain", "limits")

@@ -12,6 +12,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from ..output_files import whole_file
 from ..synthetic import Scan, training_scan
 from .real_data import LABELS_OF_SEGMENTS
 
@@ -43,9 +44,8 @@ def main() -> None:
         path = arguments.shapes / f"case_{number:05d}.nii.gz"
         if not path.exists():
             scan = training_scan(AGE_YEARS, FIRST_SEED + number, SLICES, MATRIX)
-            partial = path.with_name(f".{path.name}")
-            sitk.WriteImage(shape_labels(scan), str(partial))
-            partial.replace(path)
+            with whole_file(path) as partial:
+                sitk.WriteImage(shape_labels(scan), str(partial))
 
 
 if __name__ == "__main__":

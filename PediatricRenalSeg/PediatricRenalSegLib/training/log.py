@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ..output_files import write_text
 from ..structures import STRUCTURES
 from ..volume import InputError
 from .distributed import is_first_process
-from .store import write_text
 
 LOG = "log.csv"
 TENSORBOARD = "tensorboard"

@@ -12,7 +12,6 @@ does not name, the name decides (``is_validation``).
 """
 
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import preprocessing
+from ..output_files import whole_file, write_text
 from ..structures import STRUCTURES
 from ..volume import InputError
 from .real_data import TrainingPatient
@@ -98,16 +98,6 @@ def _part_name(validation: bool) -> str:
     return "validation" if validation else "training"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def slices_of(patient: TrainingPatient) -> PatientSlices:
     """Preprocess a patient as ``preprocessing.preprocess`` does before it normalizes."""
     hu, masks, body, grid = preprocessing.to_canvas(patient.image, patient.spacing)
@@ -142,8 +132,7 @@ def store_slices(folder: Path, patient: TrainingPatient, slices: PatientSlices, 
 def add_patient(folder: Path, name: str, kind: str, images: np.ndarray, masks: np.ndarray, labels: np.ndarray) -> None:
     """Write one patient; arrays ``(N, size, size)`` as in the module's description."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{name}.{os.getpid()}.npz"
-    try:
+    with whole_file(folder / f"{name}.npz") as partial:
         np.savez(
             partial,
             images=images.astype(np.int16),
@@ -151,9 +140,6 @@ def add_patient(folder: Path, name: str, kind: str, images: np.ndarray, masks: n
             labels=labels.astype(np.uint8),
             kind=kind,
         )
-        partial.replace(folder / f"{name}.npz")
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def open_store(folder: Path, validation: bool) -> SliceStore:

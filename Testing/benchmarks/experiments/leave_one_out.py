@@ -37,11 +37,12 @@ from PediatricRenalSegLib.case import label_volume
 from PediatricRenalSegLib.evaluation.metrics import compare_masks
 from PediatricRenalSegLib.inference import choose_device, run_network
 from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
+from PediatricRenalSegLib.output_files import write_text
 from PediatricRenalSegLib.preprocessing import preprocess
 from PediatricRenalSegLib.reading import read_ct
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
 from PediatricRenalSegLib.training.prepare import add_composites, add_generated, add_real
-from PediatricRenalSegLib.training.store import write_split, write_text
+from PediatricRenalSegLib.training.store import write_split
 from PediatricRenalSegLib.training.trainer import Trainer
 from PediatricRenalSegLib.volume import CTVolume
 

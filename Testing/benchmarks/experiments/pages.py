@@ -8,7 +8,7 @@ from pathlib import Path
 
 import matplotlib
 
-from PediatricRenalSegLib.training.store import write_text
+from PediatricRenalSegLib.output_files import write_text
 
 sys.path.append(str(Path(__file__).parents[1]))  # the benchmarks are scripts, not a package
 import common  # noqa: E402  (the experiments take these from here, because they are not on their path)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from PediatricRenalSegLib.evaluation.metrics import dice
 from PediatricRenalSegLib.inference import choose_device
+from PediatricRenalSegLib.output_files import write_text
 from PediatricRenalSegLib.preprocessing import Normalization
 from PediatricRenalSegLib.structures import STRUCTURES
 from PediatricRenalSegLib.synthetic import draw_anatomy, draw_settings, scan
@@ -26,7 +27,7 @@ from PediatricRenalSegLib.training.batch import StoredSlices, as_stored
 from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
 from PediatricRenalSegLib.training.export import export_model
 from PediatricRenalSegLib.training.real_data import LABELS_OF_SEGMENTS, TrainingPatient
-from PediatricRenalSegLib.training.store import open_store, store_patient, write_split, write_text
+from PediatricRenalSegLib.training.store import open_store, store_patient, write_split
 from PediatricRenalSegLib.training.trainer import Trainer
 
 REFERENCE_MASK = Path(__file__).parents[3] / "Resources/model/reference.npy"
