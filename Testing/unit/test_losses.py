@@ -1,10 +1,14 @@
 """The paper's equations (1) to (3) against the same computed by hand on tiny arrays."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from tiny_models import untrained_pipeline
 
 from PediatricRenalSegLib.training.losses import crop_loss, pose_loss, segmentation_loss, soft_dice_loss
+from PediatricRenalSegLib.training.stages import restore_logits, restore_probabilities
 
 
 def random_array(*shape, seed=0):
@@ -76,3 +80,53 @@ def test_perfect_segmentation_costs_nothing():
     perfect = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
     assert segmentation_loss([perfect], labels).item() == pytest.approx(0, abs=1e-5)
     assert segmentation_loss([perfect.roll(1, dims=1)], labels).item() > 5
+
+
+# What goes back through the inverse transforms
+
+
+SIZE = 128
+RESTORED = (restore_logits, restore_probabilities)
+
+
+@pytest.fixture
+def network():
+    return untrained_pipeline("half", size=SIZE)
+
+
+def turned_box():
+    """Matrices of a slice: a turn, and a box that holds part of it."""
+    angle, side = 0.3, 0.7
+    turn = torch.tensor([[math.cos(angle), -math.sin(angle), 0.1], [math.sin(angle), math.cos(angle), 0.0]])
+    return turn[None], torch.tensor([[[side, 0.0, 0.05], [0.0, side, -0.05]]])
+
+
+@pytest.mark.parametrize("restore", RESTORED)
+def test_what_is_restored_is_a_distribution_and_background_outside(network, restore):
+    logits = torch.zeros(1, 3, SIZE // 2, SIZE // 2)
+    logits[:, 2] = 20
+    restored = restore(network, logits, *turned_box(), SIZE)
+    torch.testing.assert_close(restored.sum(dim=1), torch.ones(1, SIZE, SIZE))
+    assert restored[0, 2, SIZE // 2, SIZE // 2] > 0.999
+    for corner in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        assert restored[0, 0][corner] > 0.999
+
+
+def test_both_ways_agree_where_nothing_is_interpolated(network):
+    logits = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    stay = torch.eye(2, 3).expand(2, 2, 3)
+    found, expected = (restore(network, logits, stay, stay, SIZE) for restore in RESTORED)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_a_checkerboard_can_be_unlearned_if_logits_are_restored(network):
+    """Of probabilities 0 and 1 it has no gradient, and interpolation makes it one half everywhere."""
+    parity = torch.arange(SIZE // 2) % 2
+    board = 40.0 * (parity[:, None] ^ parity[None]) - 20
+    gradients = []
+    for restore in RESTORED:
+        logits = torch.stack([torch.zeros_like(board), board, torch.full_like(board, -20)])[None].requires_grad_()
+        probabilities = restore(network, logits, *turned_box(), SIZE)
+        segmentation_loss([probabilities], torch.ones(1, SIZE, SIZE, dtype=torch.int64)).backward()
+        gradients.append(logits.grad.abs().max().item())
+    assert gradients[0] > 1e-5 > 1e-8 > gradients[1]

@@ -242,7 +242,14 @@ LONGER = {**SHORT["unet"], "epochs": 3}
 
 
 @pytest.mark.parametrize(
-    "changes", [{"features": 4}, {"method": "pose", "crop": "full"}, {"seed": 1}, {"unet": LONGER}]
+    "changes",
+    [
+        {"features": 4},
+        {"method": "pose", "crop": "full"},
+        {"seed": 1},
+        {"restored": "probabilities"},
+        {"unet": LONGER},
+    ],
 )
 def test_going_on_with_another_configuration_is_refused(config, changes):
     Trainer(config(**SHORT), CPU).run()
@@ -272,6 +279,18 @@ def test_checkpoint_without_checksums_goes_on(config):
     del saved["files"]
     torch.save(saved, path)
     Trainer(config(**SHORT), CPU)
+
+
+def test_training_of_an_earlier_version_goes_on_restoring_probabilities(config):
+    paper = {**SHORT, "restored": "probabilities"}
+    Trainer(config(**paper), CPU).run()
+    path = config().output / CHECKPOINT
+    saved = torch.load(path, weights_only=True)
+    del saved["config"]["restored"]
+    torch.save(saved, path)
+    Trainer(config(**paper), CPU)
+    with pytest.raises(InputError, match="began with another restored"):
+        Trainer(config(**SHORT), CPU)
 
 
 def test_checkpoint_is_on_the_disk_before_it_replaces_the_earlier_one(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ CHECKPOINT = "checkpoint.pt"
 """Everything that a training needs to go on."""
 BEST = "best.pt"
 """The network that the training would end with now: see ``TrainingConfig.keep``."""
-UNCHANGEABLE = ("method", "crop", "features", "seed", "trainable", "pose", "crop_stage", "unet")
+UNCHANGEABLE = ("method", "crop", "features", "seed", "trainable", "restored", "pose", "crop_stage", "unet")
 """Values of the configuration. The lengths are among them because the learning rate depends on them."""
 BEGUN_WITH = ("start", "reference_mask")
 """Files that may not change either. They are known by their content: what a path means depends on the working folder,
@@ -30,7 +30,9 @@ def load_checkpoint(config: TrainingConfig) -> dict | None:
     if not path.exists():
         return None
     saved = load(path)
-    before, now = TrainingConfig.from_dict(saved["config"]).to_dict(), config.to_dict()
+    # Earlier versions had no choice of what is restored.
+    before = TrainingConfig.from_dict({"restored": "probabilities", **saved["config"]}).to_dict()
+    now = config.to_dict()
     files = sha256_of_files(config)
     changed = [name for name in UNCHANGEABLE if before[name] != now[name]]
     # Earlier versions kept no checksums.

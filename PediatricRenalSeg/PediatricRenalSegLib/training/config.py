@@ -16,6 +16,7 @@ CHOICES = {
     "augmentation": AUGMENTATIONS,
     "keep": ("best", "last"),
     "trainable": ("all", "outer", "decoder", "frozen"),
+    "restored": ("logits", "probabilities"),
 }
 KINDS = ("generated", "composite", "real")
 PATHS = ("store", "output", "reference_mask", "start")
@@ -79,6 +80,10 @@ class TrainingConfig:
     theirs to the others."""
     augmentation: str = "varied"
     """``varied`` (``augment.Augmentation``), ``nnunet`` (nnU-Net's, the baseline of the paper) or ``none``."""
+    restored: str = "logits"
+    """What goes back through the inverse transforms to be compared with the labels: ``probabilities`` as in the paper,
+    or ``logits``. Interpolation hides a checkerboard of probabilities 0 and 1, which then have no gradient to change:
+    two U-Nets with an input of half size stayed at a kidney Dice of 0.57 and 0.58, with logits one had 0.91."""
 
     learning_rate: float = 0.01
     """Of all networks, as in the paper."""

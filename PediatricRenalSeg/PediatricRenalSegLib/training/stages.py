@@ -19,6 +19,9 @@ from .losses import crop_loss, pose_loss, segmentation_loss
 BOX_MARGIN = 0.1
 """Rim around the target box, in half images: a box that is a little off must not cut a kidney."""
 
+OUTSIDE = 10.0
+"""Logit of the background against all else outside the crop."""
+
 
 class PoseStage(nn.Module):
     """STN¹ learns to lay the foreground mask on that of the reference subject."""
@@ -64,9 +67,11 @@ class UNetStage(nn.Module):
 
     name = "unet"
 
-    def __init__(self, model: SegmentationPipeline, trainable: str):
+    def __init__(self, model: SegmentationPipeline, trainable: str, restored: str):
+        """trainable, restored: as in ``TrainingConfig``."""
         super().__init__()
         self.model = model
+        self.restored = restored
         self.trained = trainable_parts(model.unet, trainable)
 
     def forward(self, batch: Batch) -> Tensor:
@@ -75,11 +80,21 @@ class UNetStage(nn.Module):
             pose = model.pose_stn(batch.image, batch.mask)
             crop = compose(model.locate(batch.image, batch.mask, pose), batch.wobble)
         logits = model.unet(model.cut(batch.image, pose, crop))
-        levels = [
-            model.restore(torch.softmax(level.float(), dim=1), pose, crop, model.size >> n)
-            for n, level in enumerate(logits)
-        ]
+        restore = restore_logits if self.restored == "logits" else restore_probabilities
+        levels = [restore(model, level.float(), pose, crop, model.size >> n) for n, level in enumerate(logits)]
         return segmentation_loss(levels, batch.labels)
+
+
+def restore_probabilities(model: SegmentationPipeline, logits: Tensor, pose: Tensor, crop: Tensor, size: int) -> Tensor:
+    """Probabilities ``(B, C, size, size)`` in the input frame from logits ``(B, C, h, w)`` of the crop."""
+    return model.restore(torch.softmax(logits, dim=1), pose, crop, size)
+
+
+def restore_logits(model: SegmentationPipeline, logits: Tensor, pose: Tensor, crop: Tensor, size: int) -> Tensor:
+    """The same, with the softmax after the way back: see ``TrainingConfig.restored``."""
+    foreground = logits[:, 1:] - logits[:, :1]
+    foreground = resample(foreground, invert(compose(pose, crop)), size, size, outside=-OUTSIDE)
+    return torch.softmax(torch.cat([torch.zeros_like(foreground[:, :1]), foreground], dim=1), dim=1)
 
 
 Stage = PoseStage | CropStage | UNetStage
@@ -95,7 +110,13 @@ def stages_of(
     if "crop" in METHODS[config.method]:
         stages.append((CropStage(model), config.crop_stage))
     frozen = config.trainable == "frozen"
-    return [*stages, (UNetStage(model, config.trainable), replace(config.unet, epochs=0) if frozen else config.unet)]
+    return [
+        *stages,
+        (
+            UNetStage(model, config.trainable, config.restored),
+            replace(config.unet, epochs=0) if frozen else config.unet,
+        ),
+    ]
 
 
 def trainable_parts(unet: UNet, regime: str) -> list[nn.Module]:

@@ -15,6 +15,7 @@ from trials import (
     FULL,
     HALF,
     METHODS,
+    OF_LOGITS,
     PAPER_DICE,
     QUARTER,
     UNET,
@@ -31,7 +32,7 @@ from trials import (
 from PediatricRenalSegLib.networks.pipeline import CROP_DIVISORS
 from PediatricRenalSegLib.preprocessing import CANVAS
 
-COMPARED = (UNET, AUGMENTED, FULL, HALF, QUARTER)
+COMPARED = (UNET, AUGMENTED, FULL, HALF, QUARTER, *OF_LOGITS.values())
 PAPER_COSTS = {
     UNET: ["22h (0.67)", "10.05 GB (1)"],
     AUGMENTED: ["33h (1)", "10.05 GB (1)"],

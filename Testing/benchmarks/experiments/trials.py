@@ -69,15 +69,21 @@ SCALES = {
 
 UNET, AUGMENTED, POSE = "U-Net", "U-Net + augmentation of nnU-Net", "pose STN + U-Net"
 FULL, HALF, QUARTER = (f"pose STN + crop STN + U-Net, {crop}" for crop in ("full", "half", "quarter"))
+OF_LOGITS = {name: f"{name}, logits restored" for name in (FULL, HALF, QUARTER)}
+"""Names of the same methods with ``TrainingConfig.restored`` other than in the paper."""
 METHODS = {
-    UNET: {"method": "unet", "augmentation": "none", "crop": "full"},
-    AUGMENTED: {"method": "unet", "augmentation": "nnunet", "crop": "full"},
-    POSE: {"method": "pose", "augmentation": "none", "crop": "full"},
-    FULL: {"method": "pose_and_crop", "augmentation": "none", "crop": "full"},
-    HALF: {"method": "pose_and_crop", "augmentation": "none", "crop": "half"},
-    QUARTER: {"method": "pose_and_crop", "augmentation": "none", "crop": "quarter"},
+    name: {"method": method, "augmentation": augmentation, "crop": crop, "restored": "probabilities"}
+    for name, method, augmentation, crop in (
+        (UNET, "unet", "none", "full"),
+        (AUGMENTED, "unet", "nnunet", "full"),
+        (POSE, "pose", "none", "full"),
+        (FULL, "pose_and_crop", "none", "full"),
+        (HALF, "pose_and_crop", "none", "half"),
+        (QUARTER, "pose_and_crop", "none", "quarter"),
+    )
 }
 """The paper's methods as keys of the training configuration. Those with STNs see no augmentation, as in the paper."""
+METHODS |= {other: {**METHODS[name], "restored": "logits"} for name, other in OF_LOGITS.items()}
 PAPER_DICE = {
     UNET: ["88.07 (5.61)", "78.14 (26.19)"],
     AUGMENTED: ["88.91 (5.08)", "85.52 (24.65)"],
