@@ -21,7 +21,7 @@ def block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential
 def up_block(in_channels: int, out_channels: int) -> nn.Sequential:
     """Transposed convolution 2 × 2 that doubles the image, batch normalization, ReLU.
 
-    The paper names no kernel of its own for it; 2 × 2, as in nnU-Net, leaves no checkerboard.
+    The paper names no kernel of its own for it; with 2 × 2, as in nnU-Net, its steps do not overlap.
     """
     return nn.Sequential(
         nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2, bias=False),
