@@ -70,7 +70,7 @@ def test_validation_of_the_unet_is_the_mean_dice(finished):
 
 def test_pose_loss_falls(finished):
     losses = [float(row["loss"]) for row in log_of(finished) if row["stage"] == "pose"]
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.85 * losses[0]
 
 
 def test_learning_rate_follows_the_poly_schedule(finished):
