@@ -162,7 +162,8 @@ def test_training_without_better_validation_ends(config, monkeypatch, averaged, 
     score = trainer.validation.score
     trainer.validation.score = lambda stage: replace(score(stage), value=-trainer.progress["epoch"])
     trainer.run()
-    assert len(log_of(trainer.config.output)) == epochs
+    rows = [(row["stage"], row["epoch"]) for row in log_of(trainer.config.output)]
+    assert rows == [("unet", str(number)) for number in range(1, epochs + 1)]
 
 
 def test_the_last_model_is_kept_though_an_earlier_one_was_better(config):

@@ -24,8 +24,11 @@ BEGUN_WITH = ("start", "reference_mask")
 and there may be another file by now."""
 
 
-def load_checkpoint(config: TrainingConfig) -> dict | None:
-    """What an earlier run left; raises ``InputError`` if that was a run of another kind or its file is damaged."""
+def load_checkpoint(config: TrainingConfig, files: dict[str, str | None]) -> dict | None:
+    """What an earlier run left; ``files`` as ``sha256_of_files`` gives them.
+
+    Raises ``InputError`` if that was a run of another kind or its file is damaged.
+    """
     path = config.output / CHECKPOINT
     if not path.exists():
         return None
@@ -33,7 +36,6 @@ def load_checkpoint(config: TrainingConfig) -> dict | None:
     # Earlier versions had no choice of what is restored.
     before = TrainingConfig.from_dict({"restored": "probabilities", **saved["config"]}).to_dict()
     now = config.to_dict()
-    files = sha256_of_files(config)
     changed = [name for name in UNCHANGEABLE if before[name] != now[name]]
     # Earlier versions kept no checksums.
     changed += [name for name, sha256 in saved.get("files", {}).items() if files[name] != sha256]

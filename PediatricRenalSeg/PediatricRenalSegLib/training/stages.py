@@ -109,14 +109,8 @@ def stages_of(
         stages.append((PoseStage(model, reference_mask), config.pose))
     if "crop" in METHODS[config.method]:
         stages.append((CropStage(model), config.crop_stage))
-    frozen = config.trainable == "frozen"
-    return [
-        *stages,
-        (
-            UNetStage(model, config.trainable, config.restored),
-            replace(config.unet, epochs=0) if frozen else config.unet,
-        ),
-    ]
+    length = replace(config.unet, epochs=0) if config.trainable == "frozen" else config.unet
+    return [*stages, (UNetStage(model, config.trainable, config.restored), length)]
 
 
 def trainable_parts(unet: UNet, regime: str) -> list[nn.Module]:

@@ -45,8 +45,8 @@ class Trainer:
         self.config = config
         self.device = device
         training = open_store(config.store, validation=False)
-        saved = load_checkpoint(config)
         self.files = sha256_of_files(config)
+        saved = load_checkpoint(config, self.files)
         begin = saved or _beginning(config, training)
         self.normalization = Normalization(**begin["normalization"])
         self.reference_mask: Tensor | None = begin["reference_mask"]
