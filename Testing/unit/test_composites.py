@@ -51,12 +51,14 @@ def kidney_shapes():
     return [KidneyShape("case", True, labels, grid), KidneyShape("case", False, labels[:, :, ::-1], grid)]
 
 
+def prepared(image, sides, organs=None):
+    return real_data.prepare_background("patient", image, sides, organs, SPACING, pixel=SPACING[1])
+
+
 @pytest.fixture(scope="module", params=["organs", "thresholds"])
 def background(request):
     image, sides, organs = patient()
-    return real_data.prepare_background(
-        "patient", image, sides, organs if request.param == "organs" else None, SPACING, pixel=SPACING[1]
-    )
+    return prepared(image, sides, organs if request.param == "organs" else None)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +89,23 @@ def test_hollow_vertebrae_are_filled():
     image, sides, _ = patient()
     marrow = ball(SHAPE, (12, 52, 50), (1000, 4, 5))
     image[marrow] = 60
-    prepared = real_data.prepare_background("patient", image, sides, None, SPACING, pixel=SPACING[1])
-    assert (prepared.tissue == Tissue.BONE).sum() >= 0.95 * ball(SHAPE, (12, 52, 50), (1000, 6, 7)).sum()
+    bone = prepared(image, sides).tissue == Tissue.BONE
+    assert bone.sum() >= 0.95 * ball(SHAPE, (12, 52, 50), (1000, 6, 7)).sum()
+
+
+def gassy_patient():
+    """Background with a lung that reaches the highest slice, and gas in the gut."""
+    image, sides, _ = patient()
+    image[ball(SHAPE, (24, 35, 30), (5, 10, 10))] = -850
+    image[ball(SHAPE, (9, 26, 60), (6, 5, 9))] = -950
+    return prepared(image, sides)
+
+
+def test_lungs_are_not_gas_in_the_gut():
+    tissue = gassy_patient().tissue
+    lungs, gas = (np.flatnonzero((tissue == kind).any((1, 2))) for kind in (Tissue.LUNG, Tissue.GAS))
+    assert lungs[0] >= 19 and lungs[-1] == SHAPE[0] - 1
+    assert gas[0] <= 4 and 13 <= gas[-1] <= 15
 
 
 # ---------------------------------------------------------------- loading
@@ -241,7 +258,11 @@ def test_pasted_kidney_replaces_the_own_one_and_agrees_with_its_labels(backgroun
     composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(4))
     assert not (canvas.tissue == Tissue.KIDNEY).any()
     assert (canvas.tissue == Tissue.CORTEX).sum() > 500
-    targets = composites.draw_targets(background, np.random.default_rng(2))
+    monkeypatch.setattr(composites, "UNENHANCED", 0)
+    rng = np.random.default_rng(2)
+    if not background.organ_labeled:
+        rng.random()  # whether contrast medium is taken away
+    targets = composites.draw_targets(background, background.medians, False, rng)
     image = composites.draw_intensities(canvas, background, np.random.default_rng(2))
     within = np.ones((1, 3, 3))  # edges between tissues are soft
     for tissue, group in ((Tissue.CORTEX, composites.KIDNEY_TISSUES), (Tissue.FILL_FAT, (Tissue.FILL_FAT,))):
@@ -252,7 +273,43 @@ def test_pasted_kidney_replaces_the_own_one_and_agrees_with_its_labels(backgroun
     assert untouched.mean() > 0.8
 
 
-def test_kidneys_are_put_into_the_body_and_not_into_bone(background):
+def test_fluid_replaces_gas_in_the_gut_but_not_in_the_lungs():
+    background = gassy_patient()
+    canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
+    composites.fill_gas(canvas)
+    assert not (canvas.tissue == Tissue.GAS).any()
+    filled = canvas.tissue == Tissue.FILL_GUT
+    assert filled[background.tissue == Tissue.GAS].all()
+    assert filled.sum() < 2 * (background.tissue == Tissue.GAS).sum()
+    lungs = background.tissue == Tissue.LUNG
+    np.testing.assert_array_equal(canvas.tissue[lungs], Tissue.LUNG)
+    image = composites.draw_intensities(canvas, background, np.random.default_rng(0))
+    core = ndimage.binary_erosion(filled, np.ones((1, 3, 3)))
+    assert core.sum() > 100 and image[core].min() > -60
+    assert image[lungs].max() < -700
+
+
+def test_contrast_medium_is_taken_from_all_that_holds_it(monkeypatch):
+    image, sides, _ = patient()
+    vessel = ball(SHAPE, (12, 36, 50), (1000, 4, 4))
+    image[vessel] += 400
+    background = prepared(image, sides)
+    assert (background.tissue == Tissue.ARTERY).sum() == pytest.approx(vessel.sum(), rel=0.1)
+    monkeypatch.setattr(composites, "UNENHANCED", 1)
+    canvas = composites.Canvas(background.image.astype(np.float32), background.tissue.copy())
+    bone = ndimage.binary_erosion(background.tissue == Tissue.BONE, np.ones((1, 3, 3)))
+    inside = {
+        kind: ndimage.binary_erosion(background.tissue == kind, np.ones((1, 3, 3)), iterations=2)
+        for kind in (Tissue.ARTERY, Tissue.KIDNEY)
+    }
+    for seed in range(4):
+        taken = composites.draw_intensities(canvas, background, np.random.default_rng(seed))
+        artery, kidney = (taken[inside[kind]] for kind in (Tissue.ARTERY, Tissue.KIDNEY))
+        assert 30 < np.median(artery) < 100
+        assert 10 < np.median(kidney) < 60
+        assert kidney.std() > 3
+        assert np.median(taken[bone]) > 250
+
     for seed in range(6):
         canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
         composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(seed))

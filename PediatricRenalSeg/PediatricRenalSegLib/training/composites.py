@@ -37,6 +37,10 @@ from .real_data import (
 
 EXCHANGED = 0.75
 GUT_FILLED = 0.35
+GAS_REPLACED = 0.25
+CONTRAST_IN_GUT = 0.35
+UNENHANCED = 0.3
+"""Part of the composites on scans without labeled organs from which the contrast medium is taken."""
 MISSING = 0.07
 FAR_PLACED = 0.6
 ECTOPIC = 0.05
@@ -95,6 +99,8 @@ NEUTRAL_HU = 50.0
 NEUTRAL_FAT_HU = -100.0
 SOFT_EDGE_PX = 0.75
 VISIBLE_STEP_HU = 12.0
+UNENHANCED_HU = (38.0, 58.0)
+"""Soft tissue without contrast medium is hardly brighter."""
 
 # ---------------------------------------------------------------- tissues
 
@@ -110,6 +116,8 @@ TAKES_KIDNEY = ~tissue_table(
 )  # fmt: skip
 """Where a kidney may be put; scans without labeled organs cannot tell an artery from bone."""
 TAKES_MASS = ~tissue_table(Tissue.AIR, Tissue.TABLE, Tissue.BONE)
+TAKES_CONTRAST = tissue_table(Tissue.SOFT, Tissue.ARTERY, Tissue.BOWEL, Tissue.KIDNEY)
+"""Of scans without labeled organs."""
 
 LABELS = np.zeros(len(Tissue), np.uint8)
 LABELS[list(KIDNEY_TISSUES)] = KIDNEY_LABEL
@@ -146,6 +154,8 @@ def composite(
     canvas = Canvas(background.image.copy(), background.tissue.copy())
     if rng.random() < EXCHANGED:
         exchange_kidneys(canvas, background, shapes, rng)
+    if rng.random() < GAS_REPLACED:
+        fill_gas(canvas)
     growth = draw_growth(canvas, background, rng) if rng.random() < MASS else None
     chosen = choose_slices(canvas, background, growth, slices, rng)
     if growth is None:
@@ -221,6 +231,13 @@ def exchange_kidneys(canvas: Canvas, background: Background, shapes: list[Kidney
         sides.remove(bool(rng.integers(2)))
     for is_left in sides:
         paste_kidney(canvas, background, shapes[rng.integers(len(shapes))], is_left, rng)
+
+
+def fill_gas(canvas: Canvas) -> None:
+    """Let gut hold fluid in place of gas: contrast medium in a colon looks much like a kidney."""
+    gas = canvas.tissue == Tissue.GAS
+    rim = ndimage.binary_dilation(gas, IN_PLANE) & np.isin(canvas.tissue, (Tissue.FAT, Tissue.SOFT, Tissue.BOWEL))
+    canvas.paint((slice(None),) * 3, gas | rim, Tissue.FILL_GUT)
 
 
 def paste_kidney(canvas: Canvas, background: Background, shape: KidneyShape, is_left: bool, rng: Generator) -> bool:
@@ -537,10 +554,14 @@ def choose_slices(
 
 def draw_intensities(canvas: Canvas, background: Background, rng: Generator) -> np.ndarray:
     """(z, y, x) float32 HU: the canvas with every tissue at a drawn value, the scan's texture kept."""
-    targets = draw_targets(background, rng)
-    shift = targets - np.where(IS_PAINTED, NEUTRALS, background.medians)
-    shift[~IS_PAINTED & (background.medians == 0)] = 0
-    image = canvas.image + shift.astype(np.float32)[canvas.tissue]
+    image, medians = canvas.image, background.medians
+    unenhanced = not background.organ_labeled and rng.random() < UNENHANCED
+    if unenhanced:
+        image, medians = without_contrast(canvas, medians, rng)
+    targets = draw_targets(background, medians, unenhanced, rng)
+    shift = targets - np.where(IS_PAINTED, NEUTRALS, medians)
+    shift[~IS_PAINTED & (medians == 0)] = 0
+    image = image + shift.astype(np.float32)[canvas.tissue]
     _add_painted_texture(image, canvas, background, rng)
     _add_organ_texture(image, canvas, background, rng)
     _soften_edges(image, canvas.tissue, shift)
@@ -550,11 +571,28 @@ def draw_intensities(canvas: Canvas, background: Background, rng: Generator) -> 
     return image
 
 
-def draw_targets(background: Background, rng: Generator) -> np.ndarray:
+def without_contrast(canvas: Canvas, medians: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The image and the medians of its tissues as if no contrast medium had been given.
+
+    What is brighter than soft tissue without it is darkened to nearly that; noise and edges stay.
+    """
+    level, remainder = rng.uniform(*UNENHANCED_HU), rng.uniform(0, 0.12)
+    taken = TAKES_CONTRAST[canvas.tissue]
+    denoised = ndimage.median_filter(canvas.image, (1, 5, 5))
+    excess = (1 - remainder) * np.maximum(denoised - level, 0)
+    median_excess = (1 - remainder) * np.maximum(medians - level, 0)
+    return np.where(taken, canvas.image - excess, canvas.image), np.where(
+        TAKES_CONTRAST, medians - median_excess, medians
+    )
+
+
+def draw_targets(background: Background, medians: np.ndarray, unenhanced: bool, rng: Generator) -> np.ndarray:
     """(tissues,) float32: HU of every tissue; a kept tissue's own median where it is to stay as it is."""
-    targets = background.medians.copy()
+    targets = medians.copy()
     if background.organ_labeled:
         enhanced = _draw_phase(targets, rng)
+    elif unenhanced:
+        enhanced = _draw_unenhanced(targets, rng)
     else:
         enhanced = _draw_kidney_like_own(targets, background, rng)
     kidney, tumor = targets[Tissue.CORTEX], targets[Tissue.TUMOR]
@@ -564,7 +602,9 @@ def draw_targets(background: Background, rng: Generator) -> np.ndarray:
     targets[Tissue.CYST] = rng.uniform(-2, 25)
     excreted = enhanced and rng.random() < 0.2
     targets[Tissue.SINUS_FLUID] = rng.uniform(150, 500) if excreted else rng.uniform(-5, 25)
-    targets[Tissue.FILL_GUT] = max(targets[Tissue.SOFT] - rng.uniform(0, 30), 0)
+    targets[Tissue.FILL_GUT] = (
+        rng.uniform(60, 450) if rng.random() < CONTRAST_IN_GUT else max(targets[Tissue.SOFT] - rng.uniform(0, 30), 0)
+    )
     targets[Tissue.FILL_FAT] = (targets[Tissue.FAT] or NEUTRAL_FAT_HU) + rng.normal(0, 5)
     return targets
 
@@ -574,8 +614,9 @@ def _draw_phase(targets: np.ndarray, rng: Generator) -> bool:
     u, n = rng.uniform, rng.normal
     phase = rng.choice(["none", "arterial", "portal", "any"], p=[0.2, 0.2, 0.42, 0.18])
     if phase == "none":
-        kidney, artery, vein = n(34, 6), n(42, 6), n(40, 5)
-        medulla, tumor = kidney + n(0, 2), u(24, 52)
+        _draw_unenhanced(targets, rng)
+        kidney, medulla, tumor = targets[[Tissue.CORTEX, Tissue.MEDULLA, Tissue.TUMOR]]
+        artery, vein = n(42, 6), n(40, 5)
         liver, spleen, pancreas = n(56, 9), n(48, 6), n(38, 8)
     elif phase == "arterial":
         kidney, artery, vein = u(110, 220), u(170, 350), u(50, 150)
@@ -605,6 +646,14 @@ def _draw_phase(targets: np.ndarray, rng: Generator) -> bool:
     targets[Tissue.BONE] += n(0, 60)
     targets[Tissue.FAT] += u(-10, 10) if rng.random() < 0.75 else u(0, 70)
     return enhanced
+
+
+def _draw_unenhanced(targets: np.ndarray, rng: Generator) -> bool:
+    """Kidney and tumor without contrast medium, in place."""
+    targets[Tissue.KIDNEY] = targets[Tissue.CORTEX] = rng.normal(34, 6)
+    targets[Tissue.MEDULLA] = targets[Tissue.CORTEX] + rng.normal(0, 2)
+    targets[Tissue.TUMOR] = rng.uniform(24, 52)
+    return False
 
 
 def _draw_kidney_like_own(targets: np.ndarray, background: Background, rng: Generator) -> bool:

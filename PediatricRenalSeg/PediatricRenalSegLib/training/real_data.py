@@ -308,6 +308,7 @@ def prepare_background(
         labeled = sides > 0
         spine = fill_vertebrae(image, body, labeled, pixel)
         separate_contrast(tissue, spine, skin_depth, pixel)
+        separate_lungs(tissue, body)
     else:
         tissue = tissues_by_organ(image, organs)
         labeled = (sides > 0) | (tissue == Tissue.KIDNEY)
@@ -371,6 +372,12 @@ def tissues_by_threshold(image: np.ndarray) -> np.ndarray:
     return np.select(
         [image < GAS_HU, image < FAT_HU, image > BONE_HU], [Tissue.GAS, Tissue.FAT, Tissue.BONE], Tissue.SOFT
     ).astype(np.uint8)
+
+
+def separate_lungs(tissue: np.ndarray, body: np.ndarray) -> None:
+    """Tell lungs from gas in gut, in place: they reach up to the highest slice, unless it lies below them."""
+    parts, _ = ndimage.label((tissue == Tissue.GAS) & body)
+    tissue[np.isin(parts, np.unique(parts[-1])) & (parts > 0)] = Tissue.LUNG
 
 
 def tissues_by_organ(image: np.ndarray, organs: np.ndarray) -> np.ndarray:
