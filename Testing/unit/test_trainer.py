@@ -199,6 +199,7 @@ def test_killed_training_goes_on_as_if_nothing_happened(config, finished, slices
         trainer.run()
     output = trainer.config.output
     assert len(log_of(output)) < len(log_of(finished))
+    time.sleep(1)  # TensorBoard reads its files in the order of their names, which begin with the second
     resumed = Trainer(config(), CPU).run()
     assert results(output) == results(finished)
     best = torch.load(finished / BEST, weights_only=True)
