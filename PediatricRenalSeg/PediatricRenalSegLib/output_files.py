@@ -13,7 +13,7 @@ def check_outputs(paths: Iterable[Path], overwrite: bool) -> None:
     """Raise ``InputError`` if one of the files is there already and may not be replaced: before the work, not after."""
     for path in paths:
         if path.exists() and not overwrite:
-            raise InputError(f"{path} exists already: choose another name or allow overwriting.")
+            raise InputError(f"{path} exists already: choose another place or allow overwriting.")
 
 
 @contextmanager

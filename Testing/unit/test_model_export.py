@@ -160,7 +160,7 @@ def test_earlier_model_is_replaced_only_when_allowed(finished, card, tmp_path, c
     path.write_text("earlier")
     call = ["export", str(finished), str(card), "--output", str(tmp_path / "tiny.pt")]
     assert main(call) == 2
-    assert f"{path} exists already: choose another name or allow overwriting." in capsys.readouterr().err
+    assert f"{path} exists already: choose another place or allow overwriting." in capsys.readouterr().err
     assert path.read_text() == "earlier"
     assert main([*call, "--overwrite"]) == 0
     entry = json.loads(capsys.readouterr().out)
@@ -216,7 +216,7 @@ def test_earlier_reference_is_replaced_only_when_allowed(folder, tmp_path, capsy
     path.write_text("earlier")
     call = ["reference", str(tmp_path / "reference.npy"), "--patient", str(folder), TRAINING[0]]
     assert main(call) == 2
-    assert f"{path} exists already: choose another name or allow overwriting." in capsys.readouterr().err
+    assert f"{path} exists already: choose another place or allow overwriting." in capsys.readouterr().err
     assert [file.read_text() for file in tmp_path.iterdir()] == ["earlier"]
     assert main([*call, "--overwrite"]) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["reference.npy", "reference.png"]

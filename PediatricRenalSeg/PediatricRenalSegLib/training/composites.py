@@ -236,7 +236,8 @@ def exchange_kidneys(canvas: Canvas, background: Background, shapes: list[Kidney
 def fill_gas(canvas: Canvas) -> None:
     """Let gut hold fluid in place of gas: contrast medium in a colon looks much like a kidney."""
     gas = canvas.tissue == Tissue.GAS
-    rim = ndimage.binary_dilation(gas, IN_PLANE) & np.isin(canvas.tissue, (Tissue.FAT, Tissue.SOFT, Tissue.BOWEL))
+    wall = tissue_table(Tissue.FAT, Tissue.SOFT, Tissue.BOWEL)[canvas.tissue]
+    rim = ndimage.binary_dilation(gas, IN_PLANE) & wall
     canvas.paint((slice(None),) * 3, gas | rim, Tissue.FILL_GUT)
 
 
