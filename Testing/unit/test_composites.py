@@ -310,6 +310,8 @@ def test_contrast_medium_is_taken_from_all_that_holds_it(monkeypatch):
         assert kidney.std() > 3
         assert np.median(taken[bone]) > 250
 
+
+def test_kidneys_are_put_into_the_body_and_not_into_bone(background):
     for seed in range(6):
         canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
         composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(seed))

@@ -70,7 +70,7 @@ def test_validation_of_the_unet_is_the_mean_dice(finished):
 
 def test_pose_loss_falls(finished):
     losses = [float(row["loss"]) for row in log_of(finished) if row["stage"] == "pose"]
-    assert losses[-1] < 0.85 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_learning_rate_follows_the_poly_schedule(finished):
@@ -182,7 +182,7 @@ class Killed(BaseException):
     """As if the power had failed."""
 
 
-@pytest.mark.parametrize("slices", [9 * 4, 24 * 4 + 8, 24 * 4 + 12 + 8], ids=["pose", "crop", "unet"])
+@pytest.mark.parametrize("slices", [9 * 4, 30 * 4 + 8, 30 * 4 + 12 + 8], ids=["pose", "crop", "unet"])
 def test_killed_training_goes_on_as_if_nothing_happened(config, finished, slices):
     """Killed in the middle of an epoch of each stage."""
     trainer = Trainer(config(), CPU)

@@ -15,7 +15,7 @@ KINDS = ("generated", "composite", "real", "generated")
 NAMES = [f"child-{number}" for number in range(200)]
 TRAINING = [name for name in NAMES if not is_validation(name)][: len(KINDS)]
 VALIDATION = next(name for name in NAMES if is_validation(name))
-POSE_EPOCHS = 4
+POSE_EPOCHS = 5
 TINY = {
     "features": 2,
     "crop": "quarter",
