@@ -580,13 +580,13 @@ def without_contrast(canvas: Canvas, medians: np.ndarray, rng: Generator) -> tup
     What is brighter than soft tissue without it is darkened to nearly that; noise and edges stay.
     """
     level, remainder = rng.uniform(*UNENHANCED_HU), rng.uniform(0, 0.12)
-    taken = TAKES_CONTRAST[canvas.tissue]
+
+    def excess(hu: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        return taken * (1 - remainder) * np.maximum(hu - level, 0)
+
     denoised = ndimage.median_filter(canvas.image, (1, 5, 5))
-    excess = (1 - remainder) * np.maximum(denoised - level, 0)
-    median_excess = (1 - remainder) * np.maximum(medians - level, 0)
-    return np.where(taken, canvas.image - excess, canvas.image), np.where(
-        TAKES_CONTRAST, medians - median_excess, medians
-    )
+    image = canvas.image - excess(denoised, TAKES_CONTRAST[canvas.tissue])
+    return image, medians - excess(medians, TAKES_CONTRAST)
 
 
 def draw_targets(background: Background, medians: np.ndarray, unenhanced: bool, rng: Generator) -> np.ndarray:
