@@ -1,5 +1,7 @@
 """Composites on a small patient made here: an ellipse of fat with a spine, two kidneys and a gut."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -49,6 +51,11 @@ def kidney_shapes():
     labels[ball(labels.shape, (10, 20, 24), (4, 4, 4))] = 3
     grid = (3.0, 3.0, 3.0)
     return [KidneyShape("case", True, labels, grid), KidneyShape("case", False, labels[:, :, ::-1], grid)]
+
+
+def healthy_and_ill_shapes():
+    healthy, ill = kidney_shapes()
+    return [replace(healthy, labels=np.minimum(healthy.labels, 1)), ill]
 
 
 def prepared(image, sides, organs=None):
@@ -258,12 +265,8 @@ def test_pasted_kidney_replaces_the_own_one_and_agrees_with_its_labels(backgroun
     composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(4))
     assert not (canvas.tissue == Tissue.KIDNEY).any()
     assert (canvas.tissue == Tissue.CORTEX).sum() > 500
-    monkeypatch.setattr(composites, "UNENHANCED", 0)
-    rng = np.random.default_rng(2)
-    if not background.organ_labeled:
-        rng.random()  # whether contrast medium is taken away
-    targets = composites.draw_targets(background, background.medians, False, rng)
-    image = composites.draw_intensities(canvas, background, np.random.default_rng(2))
+    targets = composites.draw_targets(background, background.medians, False, np.random.default_rng(2))
+    image = composites.draw_intensities(canvas, background, False, np.random.default_rng(2))
     within = np.ones((1, 3, 3))  # edges between tissues are soft
     for tissue, group in ((Tissue.CORTEX, composites.KIDNEY_TISSUES), (Tissue.FILL_FAT, (Tissue.FILL_FAT,))):
         where = (canvas.tissue == tissue) & ndimage.binary_erosion(np.isin(canvas.tissue, group), within)
@@ -273,29 +276,12 @@ def test_pasted_kidney_replaces_the_own_one_and_agrees_with_its_labels(backgroun
     assert untouched.mean() > 0.8
 
 
-def test_fluid_replaces_gas_in_the_gut_but_not_in_the_lungs():
-    background = gassy_patient()
-    canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
-    composites.fill_gas(canvas)
-    assert not (canvas.tissue == Tissue.GAS).any()
-    filled = canvas.tissue == Tissue.FILL_GUT
-    assert filled[background.tissue == Tissue.GAS].all()
-    assert filled.sum() < 2 * (background.tissue == Tissue.GAS).sum()
-    lungs = background.tissue == Tissue.LUNG
-    np.testing.assert_array_equal(canvas.tissue[lungs], Tissue.LUNG)
-    image = composites.draw_intensities(canvas, background, np.random.default_rng(0))
-    core = ndimage.binary_erosion(filled, np.ones((1, 3, 3)))
-    assert core.sum() > 100 and image[core].min() > -60
-    assert image[lungs].max() < -700
-
-
-def test_contrast_medium_is_taken_from_all_that_holds_it(monkeypatch):
+def test_contrast_medium_is_taken_from_all_that_holds_it():
     image, sides, _ = patient()
     vessel = ball(SHAPE, (12, 36, 50), (1000, 4, 4))
     image[vessel] += 400
     background = prepared(image, sides)
     assert (background.tissue == Tissue.ARTERY).sum() == pytest.approx(vessel.sum(), rel=0.1)
-    monkeypatch.setattr(composites, "UNENHANCED", 1)
     canvas = composites.Canvas(background.image.astype(np.float32), background.tissue.copy())
     bone = ndimage.binary_erosion(background.tissue == Tissue.BONE, np.ones((1, 3, 3)))
     inside = {
@@ -303,12 +289,23 @@ def test_contrast_medium_is_taken_from_all_that_holds_it(monkeypatch):
         for kind in (Tissue.ARTERY, Tissue.KIDNEY)
     }
     for seed in range(4):
-        taken = composites.draw_intensities(canvas, background, np.random.default_rng(seed))
+        taken = composites.draw_intensities(canvas, background, True, np.random.default_rng(seed))
         artery, kidney = (taken[inside[kind]] for kind in (Tissue.ARTERY, Tissue.KIDNEY))
         assert 30 < np.median(artery) < 100
         assert 10 < np.median(kidney) < 60
         assert kidney.std() > 3
         assert np.median(taken[bone]) > 250
+
+
+@pytest.mark.parametrize(("unenhanced", "has_tumors"), [(0, True), (1, False)])
+def test_there_is_no_tumor_without_contrast_medium(monkeypatch, unenhanced, has_tumors):
+    monkeypatch.setattr(composites, "UNENHANCED", unenhanced)
+    image, sides, _ = patient()
+    background, shapes = prepared(image, sides), healthy_and_ill_shapes()
+    made = [composites.composite(background, shapes, np.random.default_rng(seed), slices=10) for seed in range(6)]
+    assert any((one.labels == TUMOR_LABEL).any() for one in made) == has_tumors
+    medians = [np.median(one.image[one.labels == KIDNEY_LABEL]) for one in made]
+    assert (max(medians) < 70) == bool(unenhanced)
 
 
 def test_kidneys_are_put_into_the_body_and_not_into_bone(background):

@@ -153,6 +153,10 @@ class KidneyShape:
     """(z, y, x) uint8: 1 kidney, 2 tumor, 3 cyst."""
     spacing: tuple[float, float, float]
 
+    @property
+    def has_tumor(self) -> bool:
+        return bool((self.labels == TUMOR_LABEL).any())
+
 
 @dataclass(frozen=True)
 class Background:

@@ -212,6 +212,7 @@ class LeaveOneOut:
             features=self.plan.features,
             patience=lengths["unet"].epochs,
             bfloat16=True,
+            restored="probabilities",  # as the bundled model's
             workers=self.plan.workers,
             **lengths,
             **keys,
