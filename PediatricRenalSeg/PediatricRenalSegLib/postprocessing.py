@@ -30,7 +30,7 @@ PIECE_SHARE = 0.05
 """A piece of a divided organ has at least this share of the organ's largest piece ..."""
 
 PIECE_DISTANCE_MM = 10.0
-"""... and lies within this distance of it or of another structure, such as the tumor dividing it."""
+"""... and lies within this distance of it, or of what belongs to it, such as the tumor dividing it."""
 
 SPLIT_AT_MIDLINE = "split_at_midline"
 SIDE_UNCERTAIN = "side_uncertain"
@@ -38,7 +38,7 @@ PART_REMOVED = "part_removed"
 """Codes of warnings."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Component:
     """A connected component of one structure; x in voxels of the whole array, toward the patient's Left."""
 
@@ -128,8 +128,9 @@ def split_segments(
 
     1. Connected components (26 neighbors) below ``Structure.smallest_ml`` are specks and are removed.
     2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral. But one
-       that arises from a paired structure, as a renal tumor does, must lie near one of its organs if both
-       were found and are comparable: then none of them can have been consumed by it.
+       that arises from a paired structure, as a renal tumor does, must belong to one of its organs if both
+       were found and are comparable: then none of them can have been consumed by it. A component belongs to an
+       organ if it is near the organ's largest component, or near another component that belongs to it.
     3. The side of a component of a paired structure is the side of its center about the body's midline,
        the mean x of the body in the component's slices.
     4. Two comparable components beside each other on one side of the midline, with none on the other, are
@@ -137,8 +138,8 @@ def split_segments(
        component of another structure: then they are one organ that a tumor divides.
     5. An only component that is wide and has a substantial part on either side of the midline (horseshoe
        kidney, or two organs fused by leakage) is split at the midline.
-    6. A side has one organ: its largest component, and those pieces that are large enough and near enough
-       to it or to another structure. Anything else is removed.
+    6. A side has one organ: its largest component, and those pieces that are large enough and belong to it, or
+       to a tumor that is kept. Anything else is removed.
     """
     segments = np.zeros(labels.shape, np.uint8)
     notes: list[str] = []
@@ -154,16 +155,16 @@ def split_segments(
         if specks:
             found_specks = _count(specks, "speck")
             notes.append(f"{structure.display_name}: {found_specks} below {structure.smallest_ml:g} ml removed")
-    organs = {}
+    belonging = {}
     for structure, components in found.items():
         if structure.paired:
-            others = [c for other, parts in found.items() if other is not structure for c in parts]
-            organs[structure.type], doubts = _split_pair(segments, structure, components, others, spacing)
+            others = [c for other, parts in found.items() if other.region is structure.type for c in parts]
+            belonging[structure.type], doubts = _split_pair(segments, structure, components, others, spacing)
             warnings += doubts
     for structure, components in found.items():
         if not structure.paired:
-            pair = organs.get(structure.region, [])
-            warnings += _paint_unpaired(segments, structure, components, pair, spacing)
+            kept = [c for c in components if c in belonging.get(structure.region, components)]
+            warnings += _paint_unpaired(segments, structure, components, kept, spacing)
     return segments, notes, warnings
 
 
@@ -209,10 +210,10 @@ def _components(
     return components, int(np.count_nonzero(counts)) - len(kept)
 
 
-def _split_pair(segments, structure, components, others, spacing) -> tuple[list[list[_Component]], list[CheckWarning]]:
+def _split_pair(segments, structure, components, others, spacing) -> tuple[set[_Component], list[CheckWarning]]:
     """Paint the right and the left organ of a paired structure into ``segments``.
 
-    Returns the components of either organ, right then left, and what to check.
+    Returns what belongs to the organs, of their components and of ``others`` that arise from them, and what to check.
     """
     name = structure.display_name.lower()
     warnings = []
@@ -230,17 +231,15 @@ def _split_pair(segments, structure, components, others, spacing) -> tuple[list[
         text = f"Two {name} segments lie on one side of the midline, right and left by their order; check both sides."
         warnings.append(CheckWarning(SIDE_UNCERTAIN, text))
     is_right = [c.right_of_midline if divider is None else c.x < divider for c in components]
-    removed, organs = 0, []
-    for right_side, segment in zip((True, False), segments_of(structure), strict=True):
-        own = [c for c, right in zip(components, is_right, strict=True) if right == right_side]
-        kept = _organ(own, others, segments.shape, spacing)
-        removed += sum(c.count for c in own) - sum(c.count for c in kept)
-        _paint(segments, kept, segment.value)
-        organs.append(kept)
+    sides = [[c for c, right in zip(components, is_right, strict=True) if right == side] for side in (True, False)]
+    belonging = _belonging(sides, others, segments.shape, spacing)
+    for own, segment in zip(sides, segments_of(structure), strict=True):
+        _paint(segments, [c for c in own if c in belonging], segment.value)
+    removed = sum(c.count for c in components if c not in belonging)
     if removed:
         milliliters = removed * float(np.prod(spacing)) / 1000
         warnings.append(_removal(structure, milliliters, "away from the organ"))
-    return organs, warnings
+    return belonging, warnings
 
 
 def _removal(structure, milliliters: float, where: str) -> CheckWarning:
@@ -249,17 +248,8 @@ def _removal(structure, milliliters: float, where: str) -> CheckWarning:
     return CheckWarning(PART_REMOVED, text)
 
 
-def _paint_unpaired(segments, structure, components, pair, spacing) -> list[CheckWarning]:
-    """Paint an unpaired structure into ``segments``, following rule 2; returns what to check.
-
-    pair: the components of either organ that it arises from, or nothing.
-    """
-    sizes = [sum(part.count for part in organ) for organ in pair]
-    if pair and min(sizes) > COMPARABLE * max(sizes):
-        parts = pair[0] + pair[1]
-        kept = [c for c in components if any(_is_near(part, [c], segments.shape, spacing) for part in parts)]
-    else:
-        kept = components
+def _paint_unpaired(segments, structure, components, kept, spacing) -> list[CheckWarning]:
+    """Paint the components of an unpaired structure that are kept into ``segments``; returns what to check."""
     _paint(segments, kept, segments_of(structure)[0].value)
     removed = sum(c.count for c in components) - sum(c.count for c in kept)
     if not removed:
@@ -305,30 +295,39 @@ def _pair_on_one_side(components: list[_Component]) -> list[_Component]:
 
 def _share_a_neighbor(pair: list[_Component], others: list[_Component], shape, spacing) -> bool:
     """Whether both are near the same one of ``others``."""
-    return any(all(_is_near(c, [other], shape, spacing) for c in pair) for other in others)
+    return any(all(_are_near(c, other, shape, spacing) for c in pair) for other in others)
 
 
-def _organ(own: list[_Component], others: list[_Component], shape, spacing) -> list[_Component]:
-    """Rule 6: the largest of the components of one side, and the pieces that belong to it."""
-    kept = own[:1]
-    for piece in own[1:]:
-        if piece.count >= PIECE_SHARE * own[0].count and _is_near(piece, kept + others, shape, spacing):
-            kept.append(piece)
-    return kept
+def _belonging(sides: list[list[_Component]], others: list[_Component], shape, spacing) -> set[_Component]:
+    """Rules 2 and 6: what can be reached from the largest component of a side, from one near component to the next.
+
+    Near one another is not enough: false pieces of kidney beside a mass elsewhere would keep it, and it them.
+    """
+    largest = [own[0] for own in sides if own]
+    sizes = [c.count for c in largest]
+    both_sound = len(largest) == 2 and min(sizes) > COMPARABLE * max(sizes)
+    rest = others + [piece for own in sides for piece in own[1:] if piece.count >= PIECE_SHARE * own[0].count]
+    front = largest if both_sound else largest + others
+    belonging = set()
+    while front:
+        belonging.update(front)
+        rest = [c for c in rest if c not in belonging]
+        front = [c for c in rest if any(_are_near(c, reached, shape, spacing) for reached in front)]
+    return belonging
 
 
-def _is_near(piece: _Component, others: list[_Component], shape, spacing) -> bool:
-    """Whether a voxel of ``others`` lies within ``PIECE_DISTANCE_MM`` of a voxel of ``piece``."""
+def _are_near(first: _Component, second: _Component, shape, spacing) -> bool:
+    """Whether a voxel of one lies within ``PIECE_DISTANCE_MM`` of a voxel of the other."""
+    smaller, larger = sorted((first, second), key=lambda c: c.count)
     margins = [int(np.ceil(PIECE_DISTANCE_MM / step)) for step in spacing]
-    sides = zip(piece.box, margins, shape, strict=True)
+    sides = zip(smaller.box, margins, shape, strict=True)
     box = tuple(slice(max(s.start - margin, 0), min(s.stop + margin, size)) for s, margin, size in sides)
     near = np.zeros([s.stop - s.start for s in box], bool)
-    for other in others:
-        _mark(near, box, other)
+    _mark(near, box, larger)
     if not near.any():
         return False
     own = np.zeros_like(near)
-    _mark(own, box, piece)
+    _mark(own, box, smaller)
     return ndimage.distance_transform_edt(~near, sampling=spacing)[own].min() <= PIECE_DISTANCE_MM
 
 

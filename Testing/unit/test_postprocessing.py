@@ -181,6 +181,29 @@ def test_mass_far_from_both_kidneys_is_no_renal_tumor(kidneys):
         assert (segments[far] == MASS).all() and warnings == [], "a consumed kidney may lie beneath it"
 
 
+def test_mass_and_piece_far_from_both_kidneys_do_not_keep_one_another():
+    labels, body = phantom()
+    kidneys = [ellipsoid(labels, KIDNEY, MIDLINE + x, z=55, radii=(20, 12, 12)) for x in (-35, 35)]
+    mass = ellipsoid(labels, TUMOR, MIDLINE, z=12, radii=(10, 10, 10))
+    piece = ellipsoid(labels, KIDNEY, MIDLINE + 18, z=12, radii=(6, 7, 6)) & ~mass
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    assert [segments[kidney].min() for kidney in kidneys] == [RIGHT, LEFT]
+    assert not segments[mass | piece].any()
+    assert [warning.code for warning in warnings] == [PART_REMOVED, PART_REMOVED]
+
+
+def test_second_tumor_at_the_far_pole_of_a_divided_kidney_stays():
+    """It is near neither kidney's largest component, but near the pole beyond the first tumor."""
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE + 35, z=50, radii=(16, 11, 11))
+    for value, z, radius in ((TUMOR, 44, 10), (KIDNEY, 62, 10), (KIDNEY, 28, 7), (TUMOR, 12, 7)):
+        ellipsoid(labels, value, MIDLINE - 35, z=z, radii=(radius, 10, 10))
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    np.testing.assert_array_equal(segments == MASS, labels == TUMOR)
+    np.testing.assert_array_equal(segments > 0, labels > 0)
+    assert warnings == []
+
+
 def test_diagonal_neighbors_are_connected():
     labels, body = phantom()
     labels[10:14, 50:54, 40:43] = labels[14:18, 54:58, 43:46] = TUMOR
