@@ -644,7 +644,7 @@ def _draw_phase(targets: np.ndarray, rng: Generator) -> bool:
 
 def _draw_unenhanced(targets: np.ndarray, rng: Generator) -> bool:
     """Kidney and tumor without contrast medium, in place."""
-    targets[Tissue.KIDNEY] = targets[Tissue.CORTEX] = rng.normal(30, 9)
+    targets[Tissue.KIDNEY] = targets[Tissue.CORTEX] = rng.normal(34, 6)
     targets[Tissue.MEDULLA] = targets[Tissue.CORTEX] + rng.normal(0, 2)
     targets[Tissue.TUMOR] = rng.uniform(24, 52)
     return False

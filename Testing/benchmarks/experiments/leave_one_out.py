@@ -51,6 +51,8 @@ CHILD = "child "
 START, NONE = "generated alone", "no scans, no composites"
 """The training from which the others go on, and what stands for its shapes."""
 SCORES = "scores.json"
+LEARNING_RATE = 0.005
+"""Of the trainings that go on."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,9 @@ class LeaveOneOut:
         self.score(Fold(NONE, tuple(scan_names(self.scans))), start)
         for fold in folds:
             store = self.store_of(fold, generated)
-            model = self.trained(fold.folder, store, self.plan.fold, start=start, keep="last")
+            model = self.trained(
+                fold.folder, store, self.plan.fold, start=start, keep="last", learning_rate=LEARNING_RATE
+            )
             self.score(fold, model)
         scores = [
             Score(**values)
