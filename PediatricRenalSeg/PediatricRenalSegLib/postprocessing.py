@@ -32,6 +32,10 @@ PIECE_SHARE = 0.05
 PIECE_DISTANCE_MM = 10.0
 """... and lies within this distance of it, or of what belongs to it, such as the tumor dividing it."""
 
+RIVAL_SHARE = 0.5
+"""A piece beside a tumor with at least this share of its side's largest one may be the organ in place of that: what a
+tumor left of a kidney can be smaller than a loop of bowel taken for kidney."""
+
 SPLIT_AT_MIDLINE = "split_at_midline"
 SIDE_UNCERTAIN = "side_uncertain"
 PART_REMOVED = "part_removed"
@@ -130,7 +134,8 @@ def split_segments(
     2. All other components of an unpaired structure are kept: a tumor may be multifocal or bilateral. But one
        that arises from a paired structure, as a renal tumor does, must belong to one of its organs if both
        were found and are comparable: then none of them can have been consumed by it. A component belongs to an
-       organ if it is near the organ's largest component, or near another component that belongs to it.
+       organ if it is near the organ's largest component, or near another component that belongs to it. A component
+       hardly smaller than the largest one and near a tumor counts as much as the largest one.
     3. The side of a component of a paired structure is the side of its center about the body's midline,
        the mean x of the body in the component's slices.
     4. Two comparable components beside each other on one side of the midline, with none on the other, are
@@ -307,7 +312,9 @@ def _belonging(sides: list[list[_Component]], others: list[_Component], shape, s
     sizes = [c.count for c in largest]
     both_sound = len(largest) == 2 and min(sizes) > COMPARABLE * max(sizes)
     rest = others + [piece for own in sides for piece in own[1:] if piece.count >= PIECE_SHARE * own[0].count]
-    front = largest if both_sound else largest + others
+    rivals = [piece for own in sides for piece in own[1:] if piece.count >= RIVAL_SHARE * own[0].count]
+    beside_tumor = [c for c in rivals if any(_are_near(c, other, shape, spacing) for other in others)]
+    front = largest + (beside_tumor if both_sound else others)
     belonging = set()
     while front:
         belonging.update(front)

@@ -192,6 +192,19 @@ def test_mass_and_piece_far_from_both_kidneys_do_not_keep_one_another():
     assert [warning.code for warning in warnings] == [PART_REMOVED, PART_REMOVED]
 
 
+def test_remnant_of_a_kidney_keeps_its_tumor_though_bowel_is_larger():
+    """The left kidney is half consumed, and a loop of bowel far from it was taken for kidney."""
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE - 35, z=50, radii=(20, 12, 12))
+    tumor = ellipsoid(labels, TUMOR, MIDLINE + 35, z=60, radii=(12, 16, 16))
+    remnant = ellipsoid(labels, KIDNEY, MIDLINE + 35, z=44, radii=(6, 11, 11)) & ~tumor
+    labels[tumor] = TUMOR
+    bowel = ellipsoid(labels, KIDNEY, MIDLINE + 35, z=14, radii=(12, 9, 10))
+    assert remnant.sum() < bowel.sum()
+    segments, *_ = split_segments(labels, body, SPACING)
+    assert (segments[tumor] == MASS).all() and (segments[remnant] == LEFT).all()
+
+
 def test_second_tumor_at_the_far_pole_of_a_divided_kidney_stays():
     """It is near neither kidney's largest component, but near the pole beyond the first tumor."""
     labels, body = phantom()

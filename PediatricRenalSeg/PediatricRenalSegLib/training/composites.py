@@ -40,8 +40,8 @@ GUT_FILLED = 0.35
 CONTRAST_IN_GUT = 0.35
 UNENHANCED = 0.3
 """Part of the composites on scans without labeled organs from which the contrast medium is taken. They have no tumor:
-without contrast medium a mass is no darker than what lies around it, and networks that had learned such masses took
-liters of other tissue for tumor (``leave_one_out.md``)."""
+without contrast medium a mass is no darker than what lies around it, and networks that had learned such masses found
+more false tumor (``leave_one_out.md``)."""
 MISSING = 0.07
 FAR_PLACED = 0.6
 ECTOPIC = 0.05
