@@ -240,15 +240,15 @@ def _split_pair(segments, structure, components, others, spacing) -> tuple[set[_
     belonging = _belonging(sides, others, segments.shape, spacing)
     for own, segment in zip(sides, segments_of(structure), strict=True):
         _paint(segments, [c for c in own if c in belonging], segment.value)
-    removed = sum(c.count for c in components if c not in belonging)
+    removed = [c for c in components if c not in belonging]
     if removed:
-        milliliters = removed * float(np.prod(spacing)) / 1000
-        warnings.append(_removal(structure, milliliters, "away from the organ"))
+        warnings.append(_removal(structure, removed, "away from the organ", spacing))
     return belonging, warnings
 
 
-def _removal(structure, milliliters: float, where: str) -> CheckWarning:
+def _removal(structure, removed: list[_Component], where: str, spacing) -> CheckWarning:
     name = structure.display_name.lower()
+    milliliters = sum(c.count for c in removed) * float(np.prod(spacing)) / 1000
     text = f"{milliliters:.1f} ml of {name} {where} were removed; check that none is missing."
     return CheckWarning(PART_REMOVED, text)
 
@@ -256,11 +256,10 @@ def _removal(structure, milliliters: float, where: str) -> CheckWarning:
 def _paint_unpaired(segments, structure, components, kept, spacing) -> list[CheckWarning]:
     """Paint the components of an unpaired structure that are kept into ``segments``; returns what to check."""
     _paint(segments, kept, segments_of(structure)[0].value)
-    removed = sum(c.count for c in components) - sum(c.count for c in kept)
+    removed = [c for c in components if c not in kept]
     if not removed:
         return []
-    milliliters = removed * float(np.prod(spacing)) / 1000
-    return [_removal(structure, milliliters, f"far from both {structure.region.meaning.lower()}s")]
+    return [_removal(structure, removed, f"far from both {structure.region.meaning.lower()}s", spacing)]
 
 
 def _is_fused_pair(components: list[_Component]) -> bool:
@@ -312,9 +311,11 @@ def _belonging(sides: list[list[_Component]], others: list[_Component], shape, s
     sizes = [c.count for c in largest]
     both_sound = len(largest) == 2 and min(sizes) > COMPARABLE * max(sizes)
     rest = others + [piece for own in sides for piece in own[1:] if piece.count >= PIECE_SHARE * own[0].count]
-    rivals = [piece for own in sides for piece in own[1:] if piece.count >= RIVAL_SHARE * own[0].count]
-    beside_tumor = [c for c in rivals if any(_are_near(c, other, shape, spacing) for other in others)]
-    front = largest + (beside_tumor if both_sound else others)
+    if both_sound:
+        rivals = [piece for own in sides for piece in own[1:] if piece.count >= RIVAL_SHARE * own[0].count]
+        front = largest + [c for c in rivals if any(_are_near(c, other, shape, spacing) for other in others)]
+    else:
+        front = largest + others
     belonging = set()
     while front:
         belonging.update(front)
