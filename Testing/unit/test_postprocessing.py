@@ -176,9 +176,42 @@ def test_mass_far_from_both_kidneys_is_no_renal_tumor(kidneys):
         assert not segments[far].any()
         assert [warning.code for warning in warnings] == [PART_REMOVED]
         milliliters = far.sum() * np.prod(SPACING) / 1000
-        assert warnings[0].text.startswith(f"{milliliters:.1f} ml of renal tumor far from both kidneys")
+        assert warnings[0].text.startswith(f"{milliliters:.1f} ml of renal tumor away from both kidneys")
     else:
         assert (segments[far] == MASS).all() and warnings == [], "a consumed kidney may lie beneath it"
+
+
+@pytest.mark.parametrize("elsewhere", ["nothing", "tumor at the other kidney", "mass at the false piece of kidney"])
+def test_mass_that_touches_no_kidney_stays_only_where_no_tumor_touches_one(elsewhere):
+    """Beside the right kidney lies a mass with 6 mm between: the stomach, or a tumor whose rim was missed."""
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE - 35, z=50, radii=(20, 12, 12))
+    ellipsoid(labels, KIDNEY, MIDLINE + 35, z=50, radii=(20, 12, 12))
+    beside = ellipsoid(labels, TUMOR, MIDLINE - 35, z=20, radii=(7, 10, 10))
+    if elsewhere == "tumor at the other kidney":
+        touching = ellipsoid(labels, TUMOR, MIDLINE + 35, y=34, z=50, radii=(8, 6, 8))
+        part_of_it = ellipsoid(labels, TUMOR, MIDLINE + 35, y=24, z=50, radii=(4, 3, 4))
+    if elsewhere == "mass at the false piece of kidney":
+        ellipsoid(labels, KIDNEY, MIDLINE + 18, z=12, radii=(6, 7, 6))
+        ellipsoid(labels, TUMOR, MIDLINE + 34, z=12, radii=(8, 8, 10))
+    segments, _, warnings = split_segments(labels, body, SPACING)
+    if elsewhere == "tumor at the other kidney":
+        np.testing.assert_array_equal(segments == MASS, touching | part_of_it)
+        assert [warning.code for warning in warnings] == [PART_REMOVED]
+    else:
+        assert (segments[beside] == MASS).all()
+
+
+@pytest.mark.parametrize("millimeters", [3.0, 8.0])
+def test_a_gap_of_one_slice_still_touches(millimeters):
+    """Thick slices: the tumor is on the kidney's pole, one slice above it, and another tumor touches."""
+    labels, body = phantom()
+    ellipsoid(labels, KIDNEY, MIDLINE - 35, z=40, radii=(12, 12, 12))
+    ellipsoid(labels, KIDNEY, MIDLINE + 35, z=40, radii=(12, 12, 12))
+    labels[53:60, 42:58, MIDLINE - 43 : MIDLINE - 27] = TUMOR
+    ellipsoid(labels, TUMOR, MIDLINE + 35, y=34, z=40, radii=(5, 6, 8))
+    segments, *_ = split_segments(labels, body, (millimeters, 2.0, 2.0))
+    np.testing.assert_array_equal(segments == MASS, labels == TUMOR)
 
 
 def test_mass_and_piece_far_from_both_kidneys_do_not_keep_one_another():

@@ -77,7 +77,7 @@ PLANS = {
         180,
         24,
         {"pose": StageConfig(24, 50, 16), "crop_stage": StageConfig(8, 50, 16), "unet": StageConfig(80, 60, 12)},
-        {"pose": StageConfig(6, 50, 16), "crop_stage": StageConfig(4, 50, 16), "unet": StageConfig(20, 60, 12)},
+        {"pose": StageConfig(6, 50, 16), "crop_stage": StageConfig(4, 50, 16), "unet": StageConfig(30, 60, 12)},
         0,
     ),
     "large": Plan(
