@@ -190,7 +190,7 @@ def test_mass_that_touches_no_kidney_stays_only_where_no_tumor_touches_one(elsew
     beside = ellipsoid(labels, TUMOR, MIDLINE - 35, z=20, radii=(7, 10, 10))
     if elsewhere == "tumor at the other kidney":
         touching = ellipsoid(labels, TUMOR, MIDLINE + 35, y=34, z=50, radii=(8, 6, 8))
-        part_of_it = ellipsoid(labels, TUMOR, MIDLINE + 35, y=24, z=50, radii=(4, 3, 4))
+        part_of_it = ellipsoid(labels, TUMOR, MIDLINE + 35, y=22, z=50, radii=(4, 3, 4))
     if elsewhere == "mass at the false piece of kidney":
         ellipsoid(labels, KIDNEY, MIDLINE + 18, z=12, radii=(6, 7, 6))
         ellipsoid(labels, TUMOR, MIDLINE + 34, z=12, radii=(8, 8, 10))
@@ -238,11 +238,12 @@ def test_remnant_of_a_kidney_keeps_its_tumor_though_bowel_is_larger():
     assert (segments[tumor] == MASS).all() and (segments[remnant] == LEFT).all()
 
 
-def test_second_tumor_at_the_far_pole_of_a_divided_kidney_stays():
-    """It is near neither kidney's largest component, but near the pole beyond the first tumor."""
+@pytest.mark.parametrize(("pole", "second"), [(7, 12), (4, 16)])
+def test_second_tumor_at_the_far_pole_of_a_divided_kidney_stays(pole, second):
+    """It is near neither kidney's largest component, but near the pole, large or small, beyond the first tumor."""
     labels, body = phantom()
     ellipsoid(labels, KIDNEY, MIDLINE + 35, z=50, radii=(16, 11, 11))
-    for value, z, radius in ((TUMOR, 44, 10), (KIDNEY, 62, 10), (KIDNEY, 28, 7), (TUMOR, 12, 7)):
+    for value, z, radius in ((TUMOR, 44, 10), (KIDNEY, 62, 10), (KIDNEY, 28, pole), (TUMOR, second, 7)):
         ellipsoid(labels, value, MIDLINE - 35, z=z, radii=(radius, 10, 10))
     segments, _, warnings = split_segments(labels, body, SPACING)
     np.testing.assert_array_equal(segments == MASS, labels == TUMOR)
