@@ -315,11 +315,9 @@ def _belonging(sides: list[list[_Component]], others: list[_Component], shape, s
     largest = [own[0] for own in sides if own]
     sizes = [c.count for c in largest]
     both_sound = len(largest) == 2 and min(sizes) > COMPARABLE * max(sizes)
-    pieces = [piece for own in sides for piece in own[1:] if piece.count >= PIECE_SHARE * own[0].count]
-    loose = set()
+    pieces, loose = _pieces(sides, PIECE_SHARE), set()
     if both_sound:
-        rivals = [piece for own in sides for piece in own[1:] if piece.count >= RIVAL_SHARE * own[0].count]
-        front = largest + [c for c in rivals if any(_are_near(c, other, shape, spacing) for other in others)]
+        front = largest + [c for c in _pieces(sides, RIVAL_SHARE) if _is_near_any(c, others, shape, spacing)]
         loose = _loose(others, front, pieces, shape, spacing)
     else:
         front = largest + others
@@ -327,22 +325,33 @@ def _belonging(sides: list[list[_Component]], others: list[_Component], shape, s
     while front:
         belonging.update(front)
         rest = [c for c in rest if c not in belonging]
-        front = [
-            c for c in rest if any(_are_near(c, f, shape, spacing) for f in front if f in others or c not in loose)
-        ]
+        masses = [c for c in front if c in others]
+        front = [c for c in rest if _is_near_any(c, masses if c in loose else front, shape, spacing)]
     return belonging
+
+
+def _pieces(sides: list[list[_Component]], share: float) -> list[_Component]:
+    """All but the largest component of each side, of at least this share of it."""
+    return [piece for own in sides for piece in own[1:] if piece.count >= share * own[0].count]
 
 
 def _loose(masses, organs, pieces, shape, spacing) -> set[_Component]:
     """The masses that touch neither an organ nor a piece that may be of one. None if no mass touches an organ: then
     the network may have missed what is between."""
+    if len(masses) < 2:  # the usual case, without measuring distances
+        return set()
     contact = max(CONTACT_MM, *spacing)
+    apart = [mass for mass in masses if not _is_near_any(mass, organs, shape, spacing, contact)]
+    if len(apart) == len(masses):
+        return set()
+    return {mass for mass in apart if not _is_near_any(mass, pieces, shape, spacing, contact)}
 
-    def touching(parts: list[_Component]) -> set[_Component]:
-        return {mass for mass in masses if any(_are_near(mass, part, shape, spacing, contact) for part in parts)}
 
-    at_organs = touching(organs)
-    return set(masses) - at_organs - touching(pieces) if at_organs else set()
+def _is_near_any(
+    component: _Component, parts: list[_Component], shape, spacing, distance: float = PIECE_DISTANCE_MM
+) -> bool:
+    """Whether it is near at least one of ``parts``."""
+    return any(_are_near(component, part, shape, spacing, distance) for part in parts)
 
 
 def _are_near(first: _Component, second: _Component, shape, spacing, distance: float = PIECE_DISTANCE_MM) -> bool:
