@@ -11,6 +11,7 @@ from PediatricRenalSegLib.synthetic import (
     generate_child,
     growth,
     scan,
+    small_tumor_scan,
     training_scan,
     tumors,
 )
@@ -91,6 +92,22 @@ def test_drawn_tumor_volumes_have_the_published_quantiles():
     assert np.quantile(volumes, 0.50) == pytest.approx(187, rel=0.15)
     assert np.quantile(volumes, 0.75) == pytest.approx(529, rel=0.10)
     assert np.quantile(volumes, 0.95) == pytest.approx(1153, rel=0.10)
+
+
+def test_the_smallest_tumors_can_be_drawn_alone():
+    rng = np.random.default_rng(0)
+    volumes = [growth.draw_tumor_volume_ml(rng, smallest=0.25) for _ in range(2000)]
+    assert min(volumes) >= 0.3 and max(volumes) <= 31
+    assert np.quantile(volumes, 0.4) == pytest.approx(3.9, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_slices_of_a_small_tumor_show_it_and_both_kidneys_whole(seed):
+    child = small_tumor_scan(3.0, seed, matrix=160)
+    shown = [np.flatnonzero((child.labels == label).any(axis=(1, 2))) for label in (1, 2, 3)]
+    assert all(0 < rows[0] and rows[-1] < len(child.labels) - 1 for rows in shown)
+    assert len(shown[2]) >= 3
+    assert (child.labels == 3).sum() * np.prod(child.spacing) / 1000 < 40
 
 
 @pytest.mark.parametrize(("age_years", "seed"), [(3.2, 0), (10.7, 22), (5.0, SEED_OF_LARGE_TUMOR)])

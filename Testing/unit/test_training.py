@@ -15,7 +15,7 @@ from PediatricRenalSegLib.training.augment import Augmentation, Girth, move
 from PediatricRenalSegLib.training.batch import StoredSlices, as_stored, box_corners, join, labeled_normalization
 from PediatricRenalSegLib.training.config import AUGMENTATIONS, TrainingConfig
 from PediatricRenalSegLib.training.nnunet_augment import NnUNetAugmentation
-from PediatricRenalSegLib.training.prepare import SLICES, generated_patient, store_patient
+from PediatricRenalSegLib.training.prepare import SLICES, add_generated, generated_patient, store_patient
 from PediatricRenalSegLib.training.sampling import Draw, Sampler, TrainingSlices
 from PediatricRenalSegLib.training.stages import target_box
 from PediatricRenalSegLib.training.store import (
@@ -95,6 +95,14 @@ def test_generated_patient_fits_the_store(tmp_path):
     store = open_store(tmp_path, validation=is_validation(patient.name))
     assert store.images.shape == (SLICES, CANVAS, CANVAS) and store.contains(KIDNEY).any()
     assert 0.02 < store.masks.mean() < 0.9
+
+
+def test_children_with_small_tumors_are_others_of_the_same_kind(tmp_path):
+    (path,) = add_generated(tmp_path, [3], small=True)
+    store = open_store(tmp_path, validation=is_validation(path.stem))
+    assert set(store.patients) == {"generated-small-000003"} and set(store.kinds) == {"generated"}
+    assert store.contains(TUMOR).sum() >= 3
+    assert add_generated(tmp_path, [3])[0].exists() and len(list(tmp_path.glob("*.npz"))) == 2
 
 
 # Sampling

@@ -2,11 +2,11 @@
 
 There is no public pediatric CT of renal tumors to build on, so demo, tests and
 part of the training data come from here. ``generate_child`` makes a diagnostic-looking volume,
-``training_scan`` a coarser one in seconds.
+``training_scan`` and ``small_tumor_scan`` coarser ones in seconds.
 """
 
 from .anatomy import Anatomy, draw_anatomy
-from .scan import Scan, ScanSettings, draw_settings, generate_child, scan, training_scan
+from .scan import Scan, ScanSettings, draw_settings, generate_child, scan, small_tumor_scan, training_scan
 
 __all__ = [
     "Anatomy",
@@ -16,5 +16,6 @@ __all__ = [
     "draw_settings",
     "generate_child",
     "scan",
+    "small_tumor_scan",
     "training_scan",
 ]

@@ -32,6 +32,13 @@ class Anatomy:
         return -1.1 * self.body.pitch, 9.2 * self.body.pitch
 
     @property
+    def renal_z_range(self) -> tuple[float, float]:
+        """Around kidneys and tumors, mm; wide enough for the little that the child's bend moves them."""
+        ends = [(k.center[2], k.radii[0]) for k in self.kidneys] + [(t.center[2], t.reach) for t in self.tumors]
+        margin = 0.5 * self.body.pitch
+        return float(min(z - half for z, half in ends) - margin), float(max(z + half for z, half in ends) + margin)
+
+    @property
     def working_mm(self) -> float:
         """Spacing of the isotropic grid that shows everything the scan can show."""
         return float(np.interp(self.age_years, (0.0, 2.0, 16.0), (0.95, 1.05, 1.5)))
@@ -94,12 +101,15 @@ class Anatomy:
         )
 
 
-def draw_anatomy(age_years: float, seed: int, tumor: bool = True) -> Anatomy:
-    """Draw one child of ``age_years`` (0-16); the same seed always gives the same child."""
+def draw_anatomy(age_years: float, seed: int, tumor: bool = True, smallest: float = 1.0) -> Anatomy:
+    """Draw one child of ``age_years`` (0-16); the same seed always gives the same child.
+
+    ``smallest``: the part of the tumors, from the smallest one up, that may be drawn.
+    """
     rng = np.random.default_rng([seed, zlib.crc32(b"anatomy")])
     body = torso.draw_body(age_years, rng)
     pair = kidneys.draw_kidneys(age_years, body, rng)
-    grown = tumors.draw_tumors(body, pair, rng) if tumor else ()
+    grown = tumors.draw_tumors(body, pair, rng, smallest) if tumor else ()
     return Anatomy(float(age_years), int(seed), body, pair, grown)
 
 

@@ -83,7 +83,10 @@ def draw_kidney_length_mm(age_years: float, rng: np.random.Generator) -> float:
     return kidney_length_mm(age_years) * float(np.exp(0.07 * np.clip(rng.normal(), -2, 2)))
 
 
-def draw_tumor_volume_ml(rng: np.random.Generator) -> float:
-    """A Wilms tumor volume in ml, drawn from the quantiles above (log-linear between them)."""
+def draw_tumor_volume_ml(rng: np.random.Generator, smallest: float = 1.0) -> float:
+    """A Wilms tumor volume in ml, drawn from the quantiles above (log-linear between them).
+
+    ``smallest``: the part of the tumors, from the smallest one up, that may be drawn.
+    """
     probability, volume = np.array(WILMS_VOLUME_QUANTILES).T
-    return float(np.exp(np.interp(rng.uniform(), probability, np.log(volume))))
+    return float(np.exp(np.interp(rng.uniform(0, smallest), probability, np.log(volume))))

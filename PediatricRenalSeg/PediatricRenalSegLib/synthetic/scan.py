@@ -14,6 +14,7 @@ from .contrast import PHASES, draw_hounsfield
 from .shapes import coverage
 
 SHARE_WITH_TUMOR = 0.6  # of the training patients
+SMALL_TUMORS = 0.25  # the part of the tumors, from the smallest one up, of ``small_tumor_scan``: up to 31 ml
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,21 @@ def training_scan(age_years: float, seed: int, slices: int = 24, matrix: int = 3
     """A fast, coarse scan in any phase: ``slices`` slices spread over the whole trunk."""
     rng = np.random.default_rng([seed, 2])
     anatomy = draw_anatomy(age_years, seed, tumor=bool(rng.uniform() < SHARE_WITH_TUMOR))
+    return _coarse_scan(anatomy, anatomy.z_range, slices, matrix, rng)
+
+
+def small_tumor_scan(age_years: float, seed: int, slices: int = 24, matrix: int = 320) -> Scan:
+    """The same of a child with a small tumor, over the kidneys alone: slices over the whole trunk would miss it."""
+    rng = np.random.default_rng([seed, 2])
+    anatomy = draw_anatomy(age_years, seed, smallest=SMALL_TUMORS)
+    return _coarse_scan(anatomy, anatomy.renal_z_range, slices, matrix, rng)
+
+
+def _coarse_scan(
+    anatomy: Anatomy, z_range: tuple[float, float], slices: int, matrix: int, rng: np.random.Generator
+) -> Scan:
     settings = draw_settings(anatomy, rng, phase="any")
-    low, high = anatomy.z_range
+    low, high = z_range
     spacing = (high - low) / slices
     settings = replace(
         settings,

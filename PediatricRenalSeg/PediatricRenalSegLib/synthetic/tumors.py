@@ -51,12 +51,14 @@ class Tumor:
         return float(self.extent(tuple(_sphere().T)).max()) + 2.0
 
 
-def draw_tumors(body, kidneys: tuple[Kidney, ...], rng: np.random.Generator) -> tuple[Tumor, ...]:
-    """One tumor; in 6 % a second, smaller one in the other kidney."""
+def draw_tumors(
+    body, kidneys: tuple[Kidney, ...], rng: np.random.Generator, smallest: float = 1.0
+) -> tuple[Tumor, ...]:
+    """One tumor; in 6 % a second, smaller one in the other kidney. ``smallest`` as in ``draw_tumor_volume_ml``."""
     order = rng.permutation(len(kidneys))
-    tumors = [_draw_tumor(body, kidneys[order[0]], growth.draw_tumor_volume_ml(rng), rng)]
+    tumors = [_draw_tumor(body, kidneys[order[0]], growth.draw_tumor_volume_ml(rng, smallest), rng)]
     if len(kidneys) == 2 and rng.uniform() < 0.06:
-        volume = min(growth.draw_tumor_volume_ml(rng), 60.0)
+        volume = min(growth.draw_tumor_volume_ml(rng, smallest), 60.0)
         tumors.append(_draw_tumor(body, kidneys[order[1]], volume, rng))
     return tuple(tumors)
 

@@ -2,7 +2,7 @@
 
 Data sets of users come into a store through ``datasets``.
 
-    python -m PediatricRenalSegLib.training.prepare STORE --generated 0 600
+    python -m PediatricRenalSegLib.training.prepare STORE --generated 0 600 --small 0 240
     python -m PediatricRenalSegLib.training.prepare STORE --scans DIR --real Juno_CE --composites 0 900 --shapes DIR
 
 Every patient depends on its number alone, so several processes can share the work and a broken run goes on.
@@ -16,29 +16,39 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..synthetic import training_scan
+from ..synthetic import small_tumor_scan, training_scan
 from .composites import composite
 from .real_data import LABELS_OF_SEGMENTS, TrainingPatient, load_background, load_real, load_shapes
 from .store import read_split, real_rows, store_patient, write_split
 
 SLICES = 24
 
+SMALL_SEED = 3_000_000
+"""Added to the number of a child with a small tumor: apart from the others of trainings and tests."""
 
-def generated_patient(seed: int) -> TrainingPatient:
-    """A generated child; half of them below four years, as in the paper's database."""
+
+def generated_patient(number: int, small: bool = False) -> TrainingPatient:
+    """A generated child; half of them below four years, as in the paper's database.
+
+    small: with a small tumor, in slices over the kidneys.
+    """
+    seed, make = (SMALL_SEED + number, small_tumor_scan) if small else (number, training_scan)
     rng = np.random.default_rng([seed, 0])
-    age = 16 * rng.random() ** 2
-    scan = training_scan(age, seed, slices=SLICES)
+    scan = make(16 * rng.random() ** 2, seed, slices=SLICES)
     labels = LABELS_OF_SEGMENTS[scan.labels]
-    return TrainingPatient(f"generated-{seed:06d}", "generated", scan.image, labels, scan.spacing)
+    return TrainingPatient(_name(number, small), "generated", scan.image, labels, scan.spacing)
 
 
-def add_generated(store: Path, numbers: Sequence[int]) -> list[Path]:
+def _name(number: int, small: bool) -> str:
+    return f"generated-small-{number:06d}" if small else f"generated-{number:06d}"
+
+
+def add_generated(store: Path, numbers: Sequence[int], small: bool = False) -> list[Path]:
     """Put the generated children that a store lacks into it. Returns the files of all of ``numbers``."""
-    paths = [store / f"generated-{number:06d}.npz" for number in numbers]
+    paths = [store / f"{_name(number, small)}.npz" for number in numbers]
     for number, path in tqdm(list(zip(numbers, paths)), "generated", unit="child"):
         if not path.exists():
-            store_patient(store, generated_patient(number))
+            store_patient(store, generated_patient(number, small))
     return paths
 
 
@@ -71,6 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fill a store of training slices.")
     parser.add_argument("store", type=Path)
     parser.add_argument("--generated", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 0))
+    parser.add_argument(
+        "--small", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 0), help="generated, with a small tumor"
+    )
     parser.add_argument("--composites", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 0))
     parser.add_argument("--scans", type=Path, help="folder of real scans NAME.nii.gz with NAME_label.nii.gz")
     parser.add_argument(
@@ -79,6 +92,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=Path, help="folder of kidney and tumor label maps")
     arguments = parser.parse_args()
     add_generated(arguments.store, range(*arguments.generated))
+    add_generated(arguments.store, range(*arguments.small), small=True)
     if arguments.composites[1]:
         numbers = range(*arguments.composites)
         add_composites(arguments.store, arguments.scans, arguments.real, arguments.shapes, numbers)
