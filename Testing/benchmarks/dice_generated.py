@@ -1,6 +1,6 @@
 """Dice of kidney and tumor on generated children that no training has seen.
 
-    python Testing/benchmarks/dice_generated.py [--patients 20] [--threads 2] [--children FOLDER]
+    python Testing/benchmarks/dice_generated.py [--patients 40] [--threads 2] [--children FOLDER]
 
 Every child is made at 512 × 512 pixels and its own spacing, written to a file and segmented from file to patient
 folder. Seeds start at 1,000,000; trainings use smaller ones. To make a child takes one to three minutes, so they are
@@ -38,7 +38,7 @@ LARGE_ML = 10.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, default=20)
+    parser.add_argument("--patients", type=int, default=40)
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--children", type=Path, default=CHILDREN, help=f"default: {CHILDREN}")
     add_run_options(parser)

@@ -120,7 +120,7 @@ def training_scan(age_years: float, seed: int, slices: int = 24, matrix: int = 3
 
 
 def small_tumor_scan(age_years: float, seed: int, slices: int = 24, matrix: int = 320) -> Scan:
-    """The same of a child with a small tumor, over the kidneys alone: slices over the whole trunk would miss it."""
+    """The same of a child with a small tumor, over the kidneys alone: over the whole trunk few slices show it."""
     rng = np.random.default_rng([seed, 2])
     anatomy = draw_anatomy(age_years, seed, smallest=SMALL_TUMORS)
     return _coarse_scan(anatomy, anatomy.renal_z_range, slices, matrix, rng)
