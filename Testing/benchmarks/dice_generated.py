@@ -3,8 +3,9 @@
     python Testing/benchmarks/dice_generated.py [--patients 40] [--threads 2] [--children FOLDER]
 
 Every child is made at 512 × 512 pixels and its own spacing, written to a file and segmented from file to patient
-folder. Seeds start at 1,000,000; trainings use smaller ones. To make a child takes one to three minutes, so they are
-kept in ``--children``: name another folder after a change of the generator. Writes results/dice_generated.md.
+folder. Seeds start at 1,000,000; trainings use smaller ones, or 2,000,000 and more. To make a child takes one to three
+minutes, so they are kept in ``--children``: name another folder after a change of the generator. Writes
+results/dice_generated.md.
 """
 
 import argparse
