@@ -2,8 +2,9 @@
 
     python Testing/benchmarks/slicer_module.py [--slices 120] [--repeats 3]
 
-The real window in the headless stand-in for Slicer (Testing/slicer), the real worker process, the bundled model, and
-the CT of a generated child, 512 × 512 pixels. Needs what Testing/slicer needs. Writes results/slicer_module.md.
+The real window in the headless stand-in for Slicer (Testing/slicer_standin), the real worker process, the bundled
+model, and the CT of a generated child, 512 × 512 pixels. Needs what Testing/slicer needs. Writes
+results/slicer_module.md.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from common import child_of, machine, write_tables
 
-TESTS = Path(__file__).resolve().parents[1] / "slicer"
+STAND_IN = Path(__file__).resolve().parents[1] / "slicer_standin"
 MODULE = Path(__file__).resolve().parents[2] / "PediatricRenalSeg" / "PediatricRenalSeg.py"
 AGE_YEARS, SEED = 3.0, 1_000_000
 TIMEOUT_S = 600
@@ -49,14 +50,13 @@ def summary(values: list[float]) -> tuple[float, float, float]:
 
 def open_window():
     """The module's widget in the stand-in's main window."""
-    sys.path.insert(0, str(TESTS))
-    import standin
+    sys.path.insert(0, str(STAND_IN))
+    import slicer_standin
 
-    standin.start()
+    slicer_standin.start()
     import slicer
-    from standin.scripted_module import load_module
 
-    module = load_module(MODULE)
+    module = slicer_standin.load_module(MODULE)
     slicer.util.mainWindow().show()
     slicer.util.selectModule(module.name)
     return module.widgetRepresentation().self()
@@ -65,7 +65,7 @@ def open_window():
 def measure_run(window, image: sitk.Image) -> dict[str, float]:
     """One segmentation in an empty scene."""
     import slicer
-    from standin.event_loop import wait_until
+    from slicer_standin import wait_until
 
     from PediatricRenalSegLib import mrml
 

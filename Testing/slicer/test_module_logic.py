@@ -259,9 +259,9 @@ def test_loading_imports_nothing_that_slicer_lacks():
     """Neither torch nor what comes with it, and none of the heavy packages: Slicer loads every module at its start."""
     script = f"""
 import sys
-sys.path[:0] = {[str(MODULE.parent), str(MODULE.parents[1] / "Testing" / "slicer")]!r}
-import standin
-standin.start()
+sys.path[:0] = {[str(MODULE.parent), str(MODULE.parents[1] / "Testing" / "slicer_standin")]!r}
+import slicer_standin
+slicer_standin.start()
 before = set(sys.modules)
 import PediatricRenalSeg
 new = {{name.split(".")[0] for name in set(sys.modules) - before}}

@@ -10,9 +10,9 @@ from pathlib import Path
 import shiboken6
 import slicer
 
-from .application import ModulePanel
-from .mrml_widgets import qMRMLWidget
-from .pythonqt import qt
+from ._application import ModulePanel
+from ._mrml_widgets import qMRMLWidget
+from ._pythonqt import qt
 
 __all__ = [
     "ScriptedLoadableModule",

@@ -16,8 +16,8 @@ from pathlib import Path
 import slicer
 import vtk
 
-from .ctk import ctk
-from .pythonqt import qt
+from ._ctk import ctk
+from ._pythonqt import qt
 
 __all__ = ["parameterNodeWrapper", "isParameterNodeWrapper", "Default", "WithinRange", "Minimum", "Maximum", "Choice"]
 

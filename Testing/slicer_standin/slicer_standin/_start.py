@@ -10,16 +10,16 @@ from pathlib import Path
 import slicer
 import slicer.util
 
-from . import mrml_widgets, parameter_nodes, scripted_module, translation
-from .application import CORE_MODULES, CoreModule, SlicerApplication
-from .ctk import ctk
-from .dialogs import Dialogs, take_over_modal_dialogs
-from .packages import Packages
-from .python_slicer import install_python_slicer
-from .pythonqt import qt
-from .sample_data import make_sample_data_module
-from .scene import MODULE_LOGICS, new_scene
-from .ui_loader import QUiLoader
+from . import _mrml_widgets, _parameter_nodes, _scripted_module, _translation
+from ._application import CORE_MODULES, CoreModule, SlicerApplication
+from ._ctk import ctk
+from ._dialogs import Dialogs, take_over_modal_dialogs
+from ._packages import Packages
+from ._python_slicer import install_python_slicer
+from ._pythonqt import qt
+from ._sample_data import make_sample_data_module
+from ._scene import MODULE_LOGICS, new_scene
+from ._ui_loader import QUiLoader
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ def start() -> StandIn:
 
 
 def _add_what_the_wheel_lacks() -> None:
-    mrml_widgets.add_to(slicer)
-    slicer.qSlicerScriptedLoadableModule = scripted_module.qSlicerScriptedLoadableModule
-    slicer.qSlicerScriptedLoadableModuleWidget = scripted_module.qSlicerScriptedLoadableModuleWidget
+    _mrml_widgets.add_to(slicer)
+    slicer.qSlicerScriptedLoadableModule = _scripted_module.qSlicerScriptedLoadableModule
+    slicer.qSlicerScriptedLoadableModuleWidget = _scripted_module.qSlicerScriptedLoadableModuleWidget
     for name, source in (
-        ("i18n", translation),
-        ("parameterNodeWrapper", parameter_nodes),
-        ("ScriptedLoadableModule", scripted_module),
+        ("i18n", _translation),
+        ("parameterNodeWrapper", _parameter_nodes),
+        ("ScriptedLoadableModule", _scripted_module),
     ):
         sys.modules[f"slicer.{name}"] = source
         setattr(slicer, name, source)

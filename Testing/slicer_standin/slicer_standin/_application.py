@@ -10,9 +10,9 @@ import slicer
 import vtk
 from PySide6.QtCore import SIGNAL, QSettings, Signal
 
-from .file_io import CoreIOManager
-from .pythonqt import qt
-from .scene import SceneEnvironment
+from ._file_io import CoreIOManager
+from ._pythonqt import qt
+from ._scene import SceneEnvironment
 
 VERSIONS = {"5.10": (5, 10), "5.12": (5, 12)}
 

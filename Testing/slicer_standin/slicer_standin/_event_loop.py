@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .pythonqt import qt
+from ._pythonqt import qt
 
 POLL_MS = 5
 

@@ -4,8 +4,8 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Qt, Signal
 
-from .ctk import ctkCollapsibleButton, slicer_widget, stored_property
-from .pythonqt import qt
+from ._ctk import ctkCollapsibleButton, slicer_widget, stored_property
+from ._pythonqt import qt
 
 SCENE_CHANGES = (
     slicer.vtkMRMLScene.NodeAddedEvent,

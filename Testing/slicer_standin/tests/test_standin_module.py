@@ -12,9 +12,9 @@ import qt
 import slicer
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from standin.scripted_module import load_module, unload_module
+from slicer_standin import load_module, unload_module
 
-EXAMPLE = Path(__file__).with_name("standin") / "example" / "Example.py"
+EXAMPLE = Path(__file__).with_name("example") / "Example.py"
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from PySide6 import QtCore, QtUiTools
 
-from .ctk import WIDGETS
-from .pythonqt import qt
+from ._ctk import WIDGETS
+from ._pythonqt import qt
 
 MRML_OR_CTK = re.compile(r"(ctk|qMRML|qSlicer)\w+")
 

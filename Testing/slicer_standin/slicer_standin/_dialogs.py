@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .pythonqt import qt
+from ._pythonqt import qt
 
 LONGEST_MS = 10_000
 """A dialog that its answer has not closed by then is an error."""

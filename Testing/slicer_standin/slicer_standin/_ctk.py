@@ -6,7 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtGui import QPainter
 
-from .pythonqt import qt
+from ._pythonqt import qt
 
 WIDGETS: dict[str, type] = {}
 """The widget classes of ``ctk`` and ``slicer`` by name, for the loader of ``.ui`` files."""

@@ -6,7 +6,7 @@ import ctk
 import pytest
 import qt
 import slicer
-import standin.dialogs
+from slicer_standin import UnexpectedDialog, _dialogs
 
 
 def test_properties_are_attributes():
@@ -165,10 +165,10 @@ def test_a_message_with_buttons_of_its_own(dialogs):
 
 
 def test_an_answer_that_leaves_the_dialog_open_is_an_error(dialogs, monkeypatch):
-    monkeypatch.setattr(standin.dialogs, "LONGEST_MS", 50)
+    monkeypatch.setattr(_dialogs, "LONGEST_MS", 50)
     box = qt.QMessageBox(qt.QMessageBox.Question, "Title", "Sure?", qt.QMessageBox.Yes | qt.QMessageBox.No)
     dialogs.answer(lambda dialog: None)
-    with pytest.raises(standin.dialogs.UnexpectedDialog, match="did not close"):
+    with pytest.raises(UnexpectedDialog, match="did not close"):
         box.exec_()
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import slicer
 
-from .application import PANEL_WIDTH
-from .pythonqt import qt
+from ._application import PANEL_WIDTH
+from ._pythonqt import qt
 
 
 def screenshot(widget, path: Path, width: int = PANEL_WIDTH) -> Path:
