@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import slicer
 import vtk
-from PySide6.QtCore import SIGNAL, QSettings, Signal
+from PySide6.QtCore import QSettings, Signal
 
 from ._file_io import CoreIOManager
 from ._pythonqt import qt
@@ -74,8 +74,7 @@ class SlicerApplication(qt.QApplication):
 
     def forgetStartup(self) -> None:
         """Disconnect everybody from ``startupCompleted``: each module is loaded as if Slicer just started."""
-        if self.receivers(SIGNAL("startupCompleted()")):
-            self.startupCompleted.disconnect()
+        self.startupCompleted.disconnect()
 
     def announceQuit(self) -> None:
         """Emit ``aboutToQuit``, as Slicer does before it ends."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Property, Qt, Signal
 from PySide6.QtGui import QPainter
 
+from ._connections import wire
 from ._pythonqt import qt
 
 WIDGETS: dict[str, type] = {}
@@ -56,7 +57,7 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         self.setChecked(True)
         self.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred)
         self.setMinimumHeight(HEADER_HEIGHT)
-        self.toggled.connect(self._on_toggled)
+        wire(self.toggled, self._on_toggled)
 
     collapsed = Property(bool, lambda self: not self.checked, lambda self, value: self.setChecked(not value))
     flat = stored_property(bool, False)
@@ -137,8 +138,8 @@ class ctkPathLineEdit(qt.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._line)
         layout.addWidget(self._browse)
-        self._line.textChanged.connect(self.currentPathChanged)
-        self._browse.clicked.connect(self.browse)
+        wire(self._line.textChanged, self.currentPathChanged)
+        wire(self._browse.clicked, self.browse)
 
     currentPath = Property(
         str, lambda self: self._line.text, lambda self, path: self.setCurrentPath(path), notify=currentPathChanged
@@ -181,7 +182,7 @@ class ctkDirectoryButton(qt.QWidget):
         layout = qt.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._button)
-        self._button.clicked.connect(self.browse)
+        wire(self._button.clicked, self.browse)
 
     directory = Property(
         str, lambda self: self._directory, lambda self, path: self.setDirectory(path), notify=directoryChanged
@@ -220,8 +221,8 @@ class ctkSliderWidget(qt.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._slider)
         layout.addWidget(self._box)
-        self._box.valueChanged.connect(self._box_changed)
-        self._slider.sliderMoved.connect(self._slider_moved)
+        wire(self._box.valueChanged, self._box_changed)
+        wire(self._slider.sliderMoved, self._slider_moved)
 
     value = Property(float, lambda self: self._box.value, lambda self, value: self.setValue(value), notify=valueChanged)
     minimum = Property(float, lambda self: self._box.minimum, lambda self, value: self._box.setMinimum(value))

@@ -4,6 +4,7 @@ import slicer
 import vtk
 from PySide6.QtCore import Property, Qt, Signal
 
+from ._connections import wire
 from ._ctk import ctkCollapsibleButton, slicer_widget, stored_property
 from ._pythonqt import qt
 
@@ -89,7 +90,7 @@ class qMRMLNodeComboBox(SceneWidget, qt.QWidget):
         self._current_id = ""
         self._attributes: list[tuple[str, str, str | None]] = []
         self._watched: dict[str, tuple] = {}
-        self._box.activated.connect(self._on_activated)
+        wire(self._box.activated, self._on_activated)
 
     def _refresh(self) -> None:
         self._scene_changed()
@@ -350,7 +351,7 @@ class qMRMLSegmentationShow3DButton(SegmentationWidget, qt.QPushButton):
         self.text = "Show 3D"
         self.setCheckable(True)
         self.setEnabled(False)
-        self.clicked.connect(self._on_clicked)
+        wire(self.clicked, self._on_clicked)
 
     def _segments_changed(self) -> None:
         node = self._segmentation_node

@@ -5,6 +5,7 @@ bridged here:
 
 - a Qt property is an attribute: ``button.text``, ``button.enabled = False``;
 - ``button.connect("clicked(bool)", function)`` and ``button.disconnect(...)`` take the signature as text;
+- a connected function is held until it is disconnected or its sender is deleted (``_connections``);
 - ``object.name`` is the object name, ``object.className()`` the class name;
 - ``dialog.exec_()``;
 - a Qt object takes no attribute that its class does not have, so a misspelled property is an error.
@@ -14,12 +15,14 @@ class gets one subclass here. Two such classes are not related in Python where t
 metaclass answers ``isinstance`` and ``issubclass`` as if they were.
 """
 
-import re
 import types
+from typing import Any
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import SIGNAL, QMetaObject, QObject
+from PySide6.QtCore import QObject, SignalInstance
+
+from . import _connections
 
 VIRTUAL_GETTERS = {"sizeHint", "minimumSizeHint", "text"}
 """Properties whose C++ getter is virtual in some class: they are read through that getter. Read as a property they
@@ -34,9 +37,6 @@ MADE_BY_QT = {"horizontalHeader", "verticalHeader", "header", "lineEdit", "horiz
 NOT_IMITATED = {"QInputDialog", "QColorDialog", "QFontDialog"}
 """Their static methods would wait for a user who is not there."""
 
-MRML_POINTER = re.compile(r"\b(?:vtk|qMRML)\w*\s*\*")
-"""An MRML or VTK object in a signature: a Python object for PySide6."""
-
 
 class RelatedByQt(type(QObject)):
     """Metaclass: classes are related as their Qt classes are."""
@@ -50,27 +50,27 @@ class RelatedByQt(type(QObject)):
         return issubclass(other, base) if base else super().__subclasscheck__(other)
 
 
-def connect(self, *arguments) -> bool:
+def connect(self: QObject, *arguments: Any) -> bool:
     """``connect(signature, function)``, or ``connect(sender, signature, function)``.
 
     Raises ``ValueError`` when the sender has no such signal; PythonQt only returns False.
     """
-    sender, signature, function = arguments if len(arguments) == 3 else (self, *arguments)
-    QObject.connect(sender, SIGNAL(_known_signal(sender, signature)), function)
+    _connections.connect(*_sender_first(self, arguments))
     return True
 
 
-def disconnect(self, *arguments) -> bool:
-    """The reverse of ``connect``; False when there was no such connection."""
-    sender, signature, function = arguments if len(arguments) == 3 else (self, *arguments)
-    return bool(QObject.disconnect(sender, SIGNAL(_known_signal(sender, signature)), function))
+def disconnect(self: QObject, *arguments: Any) -> bool:
+    """The reverse of ``connect``, or of all that were made with a signature; False when there was none."""
+    return _connections.disconnect(*_sender_first(self, arguments))
 
 
-def _known_signal(sender: QObject, signature: str) -> str:
-    normalized = QMetaObject.normalizedSignature(MRML_POINTER.sub("PyObject", signature)).toStdString()
-    if sender.metaObject().indexOfSignal(normalized) < 0:
-        raise ValueError(f"{type(sender).__name__} has no signal {signature}")
-    return normalized
+def _sender_first(receiver: QObject, arguments: tuple) -> tuple:
+    return arguments if isinstance(arguments[0], QObject) else (receiver, *arguments)
+
+
+def _with_held_slots(sender: QObject, value: Any) -> Any:
+    """A value; a signal as one that holds its slots."""
+    return _connections.BoundSignal(sender, value) if isinstance(value, SignalInstance) else value
 
 
 class PythonQtManners:
@@ -85,7 +85,7 @@ class PythonQtManners:
         is_qt = not name.startswith("__") and name not in get(self, "__dict__")
         if is_qt and not shiboken6.isValid(self):
             raise RuntimeError(f"{type(self).__name__}.{name}: the Qt object was deleted")
-        return get(self, name)
+        return _with_held_slots(self, get(self, name))
 
     def __setattr__(self, name, value):
         is_property = isinstance(getattr(type(self), name, None), (property, QtCore.Property))
@@ -167,7 +167,8 @@ class Part:
 
     def __getattr__(self, name):
         is_property = self.qt_object.metaObject().indexOfProperty(name) >= 0
-        return self.qt_object.property(name) if is_property else getattr(self.qt_object, name)
+        value = self.qt_object.property(name) if is_property else getattr(self.qt_object, name)
+        return _with_held_slots(self.qt_object, value)
 
     def __setattr__(self, name, value):
         if self.qt_object.metaObject().indexOfProperty(name) < 0:

@@ -10,7 +10,9 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 
 from PySide6 import QtCore, QtUiTools
+from PySide6.QtCore import SIGNAL, QObject
 
+from ._connections import known_signal
 from ._ctk import WIDGETS
 from ._pythonqt import qt
 
@@ -43,8 +45,9 @@ class QUiLoader(QtUiTools.QUiLoader):
         for widget_name, property_name, value in enumerations:
             setattr(_named(root, widget_name), property_name, value)
         for connection in connections:
+            sender = _named(root, connection.sender)
             slot = getattr(_named(root, connection.receiver), connection.slot.partition("(")[0])
-            _named(root, connection.sender).connect(connection.signal, slot)
+            QObject.connect(sender, SIGNAL(known_signal(sender, connection.signal)), slot)
         return root
 
     def createWidget(self, class_name, parent=None, name=""):
