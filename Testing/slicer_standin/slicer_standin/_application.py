@@ -5,14 +5,16 @@ import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import slicer
 import vtk
-from PySide6.QtCore import QSettings, Signal
+from PySide6.QtCore import QProcessEnvironment, QSettings, Signal
 
 from ._file_io import CoreIOManager
 from ._pythonqt import qt
 from ._scene import SceneEnvironment
+from ._types import Scene, VtkObject, Widget
 
 VERSIONS = {"5.10": (5, 10), "5.12": (5, 12)}
 
@@ -27,7 +29,7 @@ class SlicerApplication(qt.QApplication):
 
     startupCompleted = Signal()
 
-    def __init__(self):
+    def __init__(self, environment: SceneEnvironment) -> None:
         super().__init__(["Slicer"])
         self.setApplicationName("Slicer")
         self.setOrganizationName("slicer-stand-in")
@@ -37,8 +39,8 @@ class SlicerApplication(qt.QApplication):
         self.setFont(font)
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-stand-in-")
         home = Path(self._folder.name)
-        QSettings.setDefaultFormat(QSettings.IniFormat)
-        QSettings.setPath(QSettings.IniFormat, QSettings.UserScope, str(home / "settings"))
+        QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+        QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(home / "settings"))
         self.slicerHome = str(home)
         self.temporaryPath = str(home / "temporary")
         Path(self.temporaryPath).mkdir()
@@ -48,7 +50,8 @@ class SlicerApplication(qt.QApplication):
         self._io = CoreIOManager()
         self._modules = ModuleManager()
         self._layout = LayoutManager()
-        self._environment: SceneEnvironment | None = None
+        self._environment = environment
+        slicer.mrmlScene = environment.scene
         self._window: MainWindow | None = None
         atexit.register(lambda: self._environment.close())
 
@@ -67,8 +70,7 @@ class SlicerApplication(qt.QApplication):
 
     def setEnvironment(self, environment: SceneEnvironment) -> None:
         """Take another scene, with its logics; the one before ends."""
-        if self._environment is not None:
-            self._environment.close()
+        self._environment.close()
         self._environment = environment
         slicer.mrmlScene = environment.scene
 
@@ -86,13 +88,13 @@ class SlicerApplication(qt.QApplication):
 
     # ---------------------------------------------------------------- of Slicer
 
-    def applicationLogic(self):
+    def applicationLogic(self) -> VtkObject:
         return self._environment.application_logic
 
-    def mrmlScene(self):
+    def mrmlScene(self) -> Scene:
         return self._environment.scene
 
-    def sliceLogics(self) -> dict:
+    def sliceLogics(self) -> dict[str, VtkObject]:
         return self._environment.slice_logics
 
     def coreIOManager(self) -> CoreIOManager:
@@ -106,7 +108,7 @@ class SlicerApplication(qt.QApplication):
     def layoutManager(self) -> "LayoutManager":
         return self._layout
 
-    def pythonConsole(self):
+    def pythonConsole(self) -> None:
         return None
 
     def testingEnabled(self) -> bool:
@@ -117,7 +119,7 @@ class SlicerApplication(qt.QApplication):
 
     userSettings = revisionUserSettings = settings
 
-    def startupEnvironment(self):
+    def startupEnvironment(self) -> QProcessEnvironment:
         return qt.QProcessEnvironment.systemEnvironment()
 
     def moduleDocumentationUrl(self, name: str) -> str:
@@ -134,11 +136,11 @@ class ModuleManager(qt.QObject):
 
     moduleAboutToBeUnloaded = Signal(str)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._modules = {}
+        self._modules: dict[str, Any] = {}
 
-    def add(self, module) -> None:
+    def add(self, module: Any) -> None:
         self._modules[module.name] = module
         setattr(slicer.modules, module.name.lower(), module)
 
@@ -147,7 +149,7 @@ class ModuleManager(qt.QObject):
         del self._modules[name]
         delattr(slicer.modules, name.lower())
 
-    def module(self, name: str):
+    def module(self, name: str) -> Any:
         return self._modules.get(name)
 
     def modulesNames(self) -> list[str]:
@@ -162,7 +164,7 @@ class ModuleManager(qt.QObject):
 class MainWindow(qt.QMainWindow):
     """qSlicerMainWindow: the module panel with its selector; no views, menus or toolbars."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.objectName = "qSlicerMainWindow"
         self._selector = ModuleSelector()
@@ -175,10 +177,10 @@ class MainWindow(qt.QMainWindow):
     def moduleSelector(self) -> "ModuleSelector":
         return self._selector
 
-    def pythonConsole(self):
+    def pythonConsole(self) -> None:
         return None
 
-    def showModule(self, widget) -> None:
+    def showModule(self, widget: Widget) -> None:
         """Put a module into the panel; the one before lives on."""
         self._panel.takeWidget()
         self._panel.setWidget(widget)
@@ -190,7 +192,7 @@ class ModuleSelector(qt.QObject):
 
     moduleSelected = Signal(str)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.selectedModule = ""
 
@@ -218,16 +220,16 @@ class ModuleSelector(qt.QObject):
 class CoreModule:
     """A module of Slicer itself: its logic, and an empty panel."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str) -> None:
         self.name = name
         self.title = name
         self.path = ""
-        self._widget = None
+        self._widget: ModulePanel | None = None
 
-    def logic(self):
+    def logic(self) -> VtkObject:
         return slicer.app.applicationLogic().GetModuleLogic(self.name)
 
-    def widgetRepresentation(self):
+    def widgetRepresentation(self) -> "ModulePanel":
         self._widget = self._widget or ModulePanel()
         return self._widget
 
@@ -235,7 +237,7 @@ class CoreModule:
 class ModulePanel(qt.QWidget):
     """qSlicerAbstractModuleWidget: knows whether the module is the one on screen."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Widget = None) -> None:
         super().__init__(parent)
         self._entered = False
 
@@ -256,24 +258,24 @@ class LayoutManager(qt.QObject):
 
     threeDViewCount = 1
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.layout = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 
     def sliceViewNames(self) -> list[str]:
         return list(slicer.app.sliceLogics())
 
-    def sliceWidget(self, name: str):
+    def sliceWidget(self, name: str) -> SimpleNamespace:
         logic = slicer.app.sliceLogics()[name]
         return SimpleNamespace(sliceLogic=lambda: logic, mrmlSliceNode=logic.GetSliceNode)
 
-    def mrmlSliceLogics(self):
+    def mrmlSliceLogics(self) -> VtkObject:
         logics = vtk.vtkCollection()
         for logic in slicer.app.sliceLogics().values():
             logics.AddItem(logic)
         return logics
 
-    def threeDWidget(self, index: int):
+    def threeDWidget(self, index: int) -> SimpleNamespace:
         nothing = SimpleNamespace(resetFocalPoint=lambda: None, resetCamera=lambda: None)
         return SimpleNamespace(threeDView=lambda: nothing)
 

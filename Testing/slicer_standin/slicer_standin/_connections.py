@@ -10,6 +10,7 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import shiboken6
 from PySide6.QtCore import SIGNAL, QMetaObject, QObject, SignalInstance
@@ -26,7 +27,7 @@ SIGNATURE = re.compile(r"\w+\(.*\)")
 class HeldSlot:
     """One strong reference to a slot, counted but shown by no object, as one that C++ holds."""
 
-    def __init__(self, slot: Slot):
+    def __init__(self, slot: Slot) -> None:
         self._address = id(slot)
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(slot))
 
@@ -73,7 +74,8 @@ def disconnect(sender: QObject, signature: str, slot: Slot | None = None) -> boo
 
 def known_signal(sender: QObject, signature: str) -> str:
     """The signature as Qt writes it. Raises ``ValueError`` when the sender has no such signal."""
-    normalized = QMetaObject.normalizedSignature(MRML_POINTER.sub("PyObject", signature)).toStdString()
+    plain = MRML_POINTER.sub("PyObject", signature)
+    normalized = QMetaObject.normalizedSignature(plain).toStdString()  # type: ignore[arg-type]  # text, not bytes
     if sender.metaObject().indexOfSignal(normalized) < 0:
         raise ValueError(f"{type(sender).__name__} has no signal {signature}")
     return normalized
@@ -99,12 +101,13 @@ def _address(sender: QObject) -> int:
 class BoundSignal:
     """A signal of an object, such as ``button.clicked``; ``qt_signal`` is that of PySide6."""
 
-    def __init__(self, sender: QObject, qt_signal: SignalInstance):
+    def __init__(self, sender: QObject, qt_signal: SignalInstance) -> None:
         self.qt_signal = qt_signal
         self._sender = sender
 
     def __getitem__(self, argument_types: type) -> "BoundSignal":
-        return BoundSignal(self._sender, self.qt_signal[argument_types])
+        overload = self.qt_signal[argument_types]  # type: ignore[index]  # overloads are not in the stubs
+        return BoundSignal(self._sender, overload)
 
     def connect(self, slot: Slot) -> bool:
         _hold(self._sender, self._signature, slot, self.qt_signal.connect(slot))
@@ -123,6 +126,10 @@ class BoundSignal:
         return match.group()
 
 
-def wire(signal: BoundSignal, slot: "Slot | BoundSignal") -> None:
+def wire(signal: BoundSignal | SignalInstance, slot: Slot | BoundSignal | SignalInstance) -> None:
     """Connect a signal within a widget, as Slicer's widgets do in C++: nothing is held."""
-    signal.qt_signal.connect(slot.qt_signal if isinstance(slot, BoundSignal) else slot)
+    _of_qt(signal).connect(_of_qt(slot))
+
+
+def _of_qt(signal_or_slot: Any) -> Any:
+    return signal_or_slot.qt_signal if isinstance(signal_or_slot, BoundSignal) else signal_or_slot

@@ -2,39 +2,51 @@
 
 import types
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-from PySide6.QtCore import Property, Qt, Signal
+from PySide6.QtCore import Property, QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import QPainter
 
 from ._connections import wire
-from ._pythonqt import qt
+from ._pythonqt import IS_SLICER_CLASS, qt
+from ._types import Widget
 
 WIDGETS: dict[str, type] = {}
 """The widget classes of ``ctk`` and ``slicer`` by name, for the loader of ``.ui`` files."""
 
 
-def slicer_widget(cls: type) -> type:
+WidgetClass = TypeVar("WidgetClass", bound=type)
+
+
+def slicer_widget(cls: WidgetClass) -> WidgetClass:
     """Class decorator: the widget can be named in a ``.ui`` file and takes no attribute it does not have."""
     WIDGETS[cls.__name__] = cls
-    cls.is_slicer_class = True
+    setattr(cls, IS_SLICER_CLASS, True)
     return cls
 
 
-def stored_property(kind, default, changed: Callable | None = None) -> Property:
+def qt_property(
+    kind: type | str, read: Callable[[Any], Any], write: Callable[[Any, Any], None], notify: Any = None
+) -> Any:
+    """A Qt property of a widget. The stubs of PySide6 do not know that its value is not a ``Property``."""
+    return Property(kind, read, write, notify=notify)  # type: ignore[arg-type]  # it takes names of C++ types too
+
+
+def stored_property(kind: type | str, default: Any, changed: Callable[[Any], None] | None = None) -> Any:
     """A Qt property that only keeps its value; ``changed(self)`` is called after it took another one."""
     key = object()
 
-    def read(self):
+    def read(self: Widget) -> Any:
         return self.__dict__.get("_stored", {}).get(key, default)
 
-    def write(self, value):
+    def write(self: Widget, value: Any) -> None:
         if read(self) == value:
             return
         self.__dict__.setdefault("_stored", {})[key] = value
         if changed:
             changed(self)
 
-    return Property(kind, read, write)
+    return qt_property(kind, read, write)
 
 
 HEADER_HEIGHT = 24
@@ -47,11 +59,11 @@ class ctkCollapsibleButton(qt.QAbstractButton):
 
     contentsCollapsed = Signal(bool)
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: Any) -> None:
         super().__init__(arguments[-1] if arguments and isinstance(arguments[-1], qt.QWidget) else None)
         if arguments and isinstance(arguments[0], str):
             self.text = arguments[0]
-        self._folded_children = []
+        self._folded_children: list[Widget] = []
         self.setContentsMargins(2, HEADER_HEIGHT, 2, 2)
         self.setCheckable(True)
         self.setChecked(True)
@@ -59,7 +71,7 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         self.setMinimumHeight(HEADER_HEIGHT)
         wire(self.toggled, self._on_toggled)
 
-    collapsed = Property(bool, lambda self: not self.checked, lambda self, value: self.setChecked(not value))
+    collapsed = qt_property(bool, lambda self: not self.checked, lambda self, value: self.setChecked(not value))
     flat = stored_property(bool, False)
 
     def setCollapsed(self, value: bool) -> None:
@@ -76,26 +88,26 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         children = [child for child in self.children() if isinstance(child, qt.QWidget) and child.isVisibleTo(self)]
         for child in children:
             child.hide()
-            child.setAttribute(Qt.WA_WState_ExplicitShowHide, False)
+            child.setAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide, False)
         self._folded_children += children
         self.setMaximumHeight(HEADER_HEIGHT)
 
     def _unfold(self) -> None:
         self.setMaximumHeight(NO_LIMIT)
         for child in self._folded_children:
-            hidden_meanwhile = child.isHidden() and child.testAttribute(Qt.WA_WState_ExplicitShowHide)
+            hidden_meanwhile = child.isHidden() and child.testAttribute(Qt.WidgetAttribute.WA_WState_ExplicitShowHide)
             child.setVisible(not hidden_meanwhile)
         self._folded_children = []
 
-    def showEvent(self, event) -> None:
+    def showEvent(self, event: QEvent) -> None:
         # a .ui file folds the group before it fills it
         if self.collapsed:
             self._fold()
 
-    def hitButton(self, position) -> bool:
+    def hitButton(self, position: QPoint) -> bool:
         return position.y() < HEADER_HEIGHT
 
-    def paintEvent(self, event) -> None:
+    def paintEvent(self, event: QEvent) -> None:
         painter = QPainter(self)
         header = qt.QRect(0, 0, self.width, HEADER_HEIGHT - 2)
         option = qt.QStyleOptionButton()
@@ -105,7 +117,8 @@ class ctkCollapsibleButton(qt.QAbstractButton):
         option.rect = qt.QRect(6, 0, 12, header.height())
         arrow = qt.QStyle.PE_IndicatorArrowRight if self.collapsed else qt.QStyle.PE_IndicatorArrowDown
         self.style().drawPrimitive(arrow, option, painter, self)
-        painter.drawText(header.adjusted(24, 0, -4, 0), Qt.AlignVCenter | Qt.TextShowMnemonic, self.text)
+        flags = Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextShowMnemonic
+        painter.drawText(header.adjusted(24, 0, -4, 0), flags, self.text)
         painter.end()
 
 
@@ -129,7 +142,7 @@ class ctkPathLineEdit(qt.QWidget):
     Dirs, Files, Drives, Readable, Writable, Executable = 0x01, 0x02, 0x04, 0x10, 0x20, 0x40
     """QDir filters."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Widget = None) -> None:
         super().__init__(parent)
         self._line = qt.QLineEdit(self)
         self._browse = qt.QToolButton(self)
@@ -141,7 +154,7 @@ class ctkPathLineEdit(qt.QWidget):
         wire(self._line.textChanged, self.currentPathChanged)
         wire(self._browse.clicked, self.browse)
 
-    currentPath = Property(
+    currentPath = qt_property(
         str, lambda self: self._line.text, lambda self, path: self.setCurrentPath(path), notify=currentPathChanged
     )
     filters = stored_property(int, Dirs | Files)
@@ -175,7 +188,7 @@ class ctkDirectoryButton(qt.QWidget):
     directoryChanged = Signal(str)
     directorySelected = Signal(str)
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments: Any) -> None:
         super().__init__(arguments[-1] if arguments and isinstance(arguments[-1], qt.QWidget) else None)
         self._directory = arguments[0] if arguments and isinstance(arguments[0], str) else "."
         self._button = qt.QPushButton(self._directory, self)
@@ -184,7 +197,7 @@ class ctkDirectoryButton(qt.QWidget):
         layout.addWidget(self._button)
         wire(self._button.clicked, self.browse)
 
-    directory = Property(
+    directory = qt_property(
         str, lambda self: self._directory, lambda self, path: self.setDirectory(path), notify=directoryChanged
     )
     caption = stored_property(str, "")
@@ -212,9 +225,9 @@ class ctkSliderWidget(qt.QWidget):
 
     STEPS = 1000
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Widget = None) -> None:
         super().__init__(parent)
-        self._slider = qt.QSlider(Qt.Horizontal, self)
+        self._slider = qt.QSlider(Qt.Orientation.Horizontal, self)
         self._slider.setRange(0, self.STEPS)
         self._box = qt.QDoubleSpinBox(self)
         layout = qt.QHBoxLayout(self)
@@ -224,12 +237,16 @@ class ctkSliderWidget(qt.QWidget):
         wire(self._box.valueChanged, self._box_changed)
         wire(self._slider.sliderMoved, self._slider_moved)
 
-    value = Property(float, lambda self: self._box.value, lambda self, value: self.setValue(value), notify=valueChanged)
-    minimum = Property(float, lambda self: self._box.minimum, lambda self, value: self._box.setMinimum(value))
-    maximum = Property(float, lambda self: self._box.maximum, lambda self, value: self._box.setMaximum(value))
-    singleStep = Property(float, lambda self: self._box.singleStep, lambda self, value: self._box.setSingleStep(value))
-    decimals = Property(int, lambda self: self._box.decimals, lambda self, value: self._box.setDecimals(value))
-    suffix = Property(str, lambda self: self._box.suffix, lambda self, value: self._box.setSuffix(value))
+    value = qt_property(
+        float, lambda self: self._box.value, lambda self, value: self.setValue(value), notify=valueChanged
+    )
+    minimum = qt_property(float, lambda self: self._box.minimum, lambda self, value: self._box.setMinimum(value))
+    maximum = qt_property(float, lambda self: self._box.maximum, lambda self, value: self._box.setMaximum(value))
+    singleStep = qt_property(
+        float, lambda self: self._box.singleStep, lambda self, value: self._box.setSingleStep(value)
+    )
+    decimals = qt_property(int, lambda self: self._box.decimals, lambda self, value: self._box.setDecimals(value))
+    suffix = qt_property(str, lambda self: self._box.suffix, lambda self, value: self._box.setSuffix(value))
     pageStep = stored_property(float, 10.0)
     tracking = stored_property(bool, True)
 
@@ -289,4 +306,4 @@ def make_ctk_module() -> types.ModuleType:
     return ctk
 
 
-ctk = make_ctk_module()
+ctk: Any = make_ctk_module()

@@ -9,8 +9,12 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtWidgets import QMessageBox
 
 from ._pythonqt import qt
+from ._types import Widget
 
 LONGEST_MS = 10_000
 """A dialog that its answer has not closed by then is an error."""
@@ -36,7 +40,7 @@ class UnexpectedDialog(AssertionError):
 class Dialogs:
     """The dialogs that a test has seen, and the answers it gives."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
@@ -55,7 +59,7 @@ class Dialogs:
     def texts(self) -> list[str]:
         return [dialog.text for dialog in self.shown]
 
-    def run(self, dialog) -> int:
+    def run(self, dialog: Widget) -> int:
         """Show a modal dialog, answer it, and return its result."""
         shown = _describe(dialog)
         self.shown.append(shown)
@@ -65,9 +69,14 @@ class Dialogs:
         # the dialog is closed; a test runs outside of any event loop, and the dialog would vanish at once.
         qt.QCoreApplication.removePostedEvents(dialog, qt.QEvent.DeferredDelete.value)
         given_up = []
+
+        def give_up() -> None:
+            given_up.append(True)
+            dialog.reject()
+
         guard = qt.QTimer()
         guard.setSingleShot(True)
-        guard.timeout.connect(lambda: (given_up.append(True), dialog.reject()))
+        guard.timeout.connect(give_up)
         guard.start(LONGEST_MS)
         result = type(dialog).qt_class.exec(dialog)
         guard.stop()
@@ -75,7 +84,7 @@ class Dialogs:
             raise UnexpectedDialog(f"the answer did not close {shown}")
         return result
 
-    def _response(self, dialog, shown: ShownDialog) -> Callable[[], None]:
+    def _response(self, dialog: Widget, shown: ShownDialog) -> Callable[[], None]:
         buttons = _buttons(dialog)
         if isinstance(dialog, qt.QMessageBox) and len(shown.buttons) == 1:
             return buttons[shown.buttons[0]].click
@@ -90,7 +99,10 @@ class Dialogs:
         """Answer to a file dialog."""
         shown = ShownDialog(title)
         self.shown.append(shown)
-        return os.fspath(self._next_answer(shown))
+        answer = self._next_answer(shown)
+        if not isinstance(answer, str | os.PathLike):
+            raise UnexpectedDialog(f"the answer to {shown} is no path")
+        return os.fspath(answer)
 
     def _next_answer(self, shown: ShownDialog) -> Answer:
         if not self._answers:
@@ -98,14 +110,14 @@ class Dialogs:
         return self._answers.popleft()
 
 
-def _describe(dialog) -> ShownDialog:
+def _describe(dialog: Widget) -> ShownDialog:
     buttons = tuple(_buttons(dialog))
     if isinstance(dialog, qt.QMessageBox):
         return ShownDialog(dialog.windowTitle.strip(), dialog.text, dialog.detailedText, buttons)
     return ShownDialog(dialog.windowTitle.strip(), buttons=buttons)
 
 
-def _buttons(dialog) -> dict:
+def _buttons(dialog: Widget) -> dict[str, Widget]:
     """The buttons of a dialog by their text, without the mark of the shortcut."""
     buttons = dialog.buttons() if isinstance(dialog, qt.QMessageBox) else dialog.findChildren(qt.QAbstractButton)
     texts = ((qt.QAbstractButton.qt_class.text(button).replace("&", ""), button) for button in buttons)
@@ -113,32 +125,39 @@ def _buttons(dialog) -> dict:
     return {text: button for text, button in texts if text and text not in {"Show Details...", "Hide Details..."}}
 
 
-def _message_function(icon, default_buttons) -> Callable:
+def _message_function(icon: QMessageBox.Icon, default_buttons: QMessageBox.StandardButton) -> staticmethod:
     """A static function of QMessageBox such as ``question(parent, title, text, buttons)``."""
 
-    def show(parent, title, text, buttons=default_buttons, defaultButton=None):
+    def show(
+        parent: Widget,
+        title: str,
+        text: str,
+        buttons: QMessageBox.StandardButton = default_buttons,
+        defaultButton: QMessageBox.StandardButton | None = None,
+    ) -> QMessageBox.StandardButton:
         box = qt.QMessageBox(icon, title, text, buttons, parent)
         return qt.QMessageBox.StandardButton(box.exec_())
 
     return staticmethod(show)
 
 
-def _path_function(dialogs: Dialogs, default_title: str) -> Callable:
+def _path_function(dialogs: Dialogs, default_title: str) -> staticmethod:
     """A static function of QFileDialog: in PythonQt it returns the path alone."""
 
-    def ask(parent=None, title="", *arguments, **options):
+    def ask(parent: Widget = None, title: str = "", *arguments: object, **options: object) -> str:
         return dialogs.path(title or default_title)
 
     return staticmethod(ask)
 
 
-def take_over_modal_dialogs(ctk) -> Dialogs:
+def take_over_modal_dialogs(ctk: Any) -> Dialogs:
     """Send every modal dialog of ``qt`` and ``ctk`` to a ``Dialogs``, and return that."""
     dialogs = Dialogs()
     for namespace in (qt, ctk):
         for member in vars(namespace).values():
             if isinstance(member, type) and issubclass(member, qt.QDialog.qt_class):
-                member.exec = member.exec_ = lambda self: dialogs.run(self)
+                for name in ("exec", "exec_"):
+                    setattr(member, name, lambda self: dialogs.run(self))
     box = qt.QMessageBox
     box.question = _message_function(box.Question, box.Yes | box.No)
     box.information = _message_function(box.Information, box.Ok)

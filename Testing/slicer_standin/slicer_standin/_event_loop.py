@@ -30,7 +30,7 @@ def wait_until(
     met = False
     loop = qt.QEventLoop()
 
-    def tick():
+    def tick() -> None:
         nonlocal met
         clock.stop()
         met = bool(condition())
@@ -53,7 +53,7 @@ def wait_until(
 class _StallClock:
     """The longest of several times, without the waiting for a processor."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.longest = 0.0
         self.start()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import slicer
 import vtk
 
+from ._types import Node, VtkObject
+
 FILE_TYPES = {
     "SegmentationFile": (".seg.nrrd", ".seg.nhdr", ".seg.vtm"),
     "VolumeFile": (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm"),
@@ -30,15 +32,15 @@ LABELMAP, SINGLE_FILE, AUTO_WINDOW_LEVEL = 1, 4, 8
 class CoreIOManager:
     """The part of qSlicerCoreIOManager that ``slicer.util`` calls."""
 
-    def fileType(self, filename) -> str:
+    def fileType(self, filename: str | os.PathLike) -> str:
         name = str(filename).lower()
         fitting = [(len(end), kind) for kind, ends in FILE_TYPES.items() for end in ends if name.endswith(end)]
         return max(fitting)[1] if fitting else "NoFile"
 
-    def fileWriterFileType(self, node) -> str:
+    def fileWriterFileType(self, node: Node) -> str:
         return "NodeFile"
 
-    def loadNodes(self, file_type: str, properties: dict, loaded, messages) -> bool:
+    def loadNodes(self, file_type: str, properties: dict, loaded: VtkObject, messages: VtkObject) -> bool:
         path = Path(properties["fileName"])
         if not path.exists():
             messages.AddMessage(vtk.vtkCommand.ErrorEvent, f"File not found: {path}")
@@ -50,7 +52,7 @@ class CoreIOManager:
             loaded.AddItem(node)
         return node is not None
 
-    def saveNodes(self, file_type: str, properties: dict, messages) -> bool:
+    def saveNodes(self, file_type: str, properties: dict, messages: VtkObject) -> bool:
         path = str(properties["fileName"])
         if file_type == "SceneFile":
             return _save_scene(path)
@@ -66,7 +68,7 @@ class CoreIOManager:
             node.AddDefaultStorageNode()
 
 
-def _load_volume(path: Path, properties: dict):
+def _load_volume(path: Path, properties: dict) -> Node:
     options = LABELMAP if properties.get("labelmap") else 0
     options |= SINGLE_FILE if properties.get("singleFile") else 0
     options |= AUTO_WINDOW_LEVEL if properties.get("autoWindowLevel", True) else 0
@@ -77,7 +79,7 @@ def _load_volume(path: Path, properties: dict):
     return volume
 
 
-def _load_node(path: Path, file_type: str, properties: dict):
+def _load_node(path: Path, file_type: str, properties: dict) -> Node:
     node = slicer.mrmlScene.AddNewNodeByClass(NODE_CLASSES[file_type], properties.get("name") or _node_name(path))
     node.AddDefaultStorageNode(str(path))
     storage = node.GetStorageNode()

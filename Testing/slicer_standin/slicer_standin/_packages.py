@@ -5,20 +5,26 @@ A test sets which case it wants, and then looks at ``installed``.
 """
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import types
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import slicer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+Wanted = str | Requirement | Iterable[str | Requirement]
+"""Requirements as Slicer takes them: one, or several in a text or a list."""
+
 
 class Packages:
     """What is installed as far as the module can tell, and what it asked to install."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
@@ -33,15 +39,16 @@ class Packages:
     def set_slicer_version(self, version: str) -> None:
         slicer.app.setVersion(version)
         if version == "5.10":
-            sys.modules["slicer.packaging"] = None  # an import of it fails
+            sys.modules["slicer.packaging"] = None  # type: ignore[assignment]  # with None an import fails
             vars(slicer).pop("packaging", None)
         else:
             sys.modules["slicer.packaging"] = slicer.packaging = self._packaging_module()
 
     def set_pytorch_extension(self, present: bool) -> None:
-        sys.modules["PyTorchUtils"] = self._pytorch_utils_module() if present else None
+        module = self._pytorch_utils_module() if present else None
+        sys.modules["PyTorchUtils"] = module  # type: ignore[assignment]  # with None an import fails
 
-    def install(self, requirements) -> None:
+    def install(self, requirements: str | Iterable[str | Requirement]) -> None:
         """As ``slicer.util.pip_install``, without an installation."""
         wanted = requirements.split() if isinstance(requirements, str) else [str(one) for one in requirements]
         if self.installing_fails:
@@ -58,7 +65,7 @@ class Packages:
             return False
 
     def _packaging_module(self) -> types.ModuleType:
-        module = types.ModuleType("slicer.packaging", "package management of Slicer 5.12")
+        module: Any = types.ModuleType("slicer.packaging", "package management of Slicer 5.12")
         module.load_requirements = load_requirements
         module.pip_check = lambda wanted: all(self.is_satisfied(one) for one in as_requirements(wanted))
         module.pip_install = lambda requirements, **options: self.install(requirements)
@@ -67,14 +74,14 @@ class Packages:
 
     def _pip_ensure(
         self,
-        requirements,
-        constraints=None,
-        skip_packages=None,
-        prompt_install=True,
-        prompt_restart=True,
-        requester=None,
-        skip_in_testing=True,
-        show_progress=True,
+        requirements: Wanted,
+        constraints: object = None,
+        skip_packages: object = None,
+        prompt_install: bool = True,
+        prompt_restart: bool = True,
+        requester: str | None = None,
+        skip_in_testing: bool = True,
+        show_progress: bool = True,
     ) -> None:
         """Install what is missing after asking. Raises ``RuntimeError`` when the user declines."""
         missing = [one for one in as_requirements(requirements) if not self.is_satisfied(one)]
@@ -88,7 +95,7 @@ class Packages:
         self.install(missing)
 
     def _pytorch_utils_module(self) -> types.ModuleType:
-        module = types.ModuleType("PyTorchUtils", "module of the PyTorch extension")
+        module: Any = types.ModuleType("PyTorchUtils", "module of the PyTorch extension")
         packages = self
 
         class PyTorchUtilsLogic:
@@ -98,7 +105,9 @@ class Packages:
             def torchInstalled() -> bool:
                 return packages.torch_installed
 
-            def installTorch(self, askConfirmation=False, torchVersionRequirement=None, **options):
+            def installTorch(
+                self, askConfirmation: bool = False, torchVersionRequirement: str | None = None, **options: object
+            ) -> types.ModuleType | None:
                 """The module ``torch``, or None when the user declines."""
                 if not packages.torch_installed:
                     question = "PyTorch will be downloaded and installed. Continue?"
@@ -109,7 +118,7 @@ class Packages:
                 return self.torch
 
             @property
-            def torch(self):
+            def torch(self) -> types.ModuleType:
                 import torch
 
                 return torch
@@ -118,12 +127,12 @@ class Packages:
         return module
 
 
-def load_requirements(path) -> list[Requirement]:
+def load_requirements(path: str | os.PathLike) -> list[Requirement]:
     lines = (line.strip() for line in Path(path).read_text().splitlines())
     return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
 
 
-def as_requirements(wanted) -> list[Requirement]:
+def as_requirements(wanted: Wanted) -> list[Requirement]:
     if isinstance(wanted, str):
         wanted = wanted.split()
     return [Requirement(str(one)) for one in ([wanted] if isinstance(wanted, Requirement) else wanted)]

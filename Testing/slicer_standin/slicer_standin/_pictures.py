@@ -6,9 +6,10 @@ import slicer
 
 from ._application import PANEL_WIDTH
 from ._pythonqt import qt
+from ._types import Widget
 
 
-def screenshot(widget, path: Path, width: int = PANEL_WIDTH) -> Path:
+def screenshot(widget: Widget, path: Path, width: int = PANEL_WIDTH) -> Path:
     """Draw a widget with everything in it, parts scrolled off the window included, into a PNG file."""
     slicer.app.processEvents()
     around = qt.QSize(widget.window().size) - widget.size
@@ -20,7 +21,7 @@ def screenshot(widget, path: Path, width: int = PANEL_WIDTH) -> Path:
     return path
 
 
-def _full_height(widget, width: int) -> int:
+def _full_height(widget: Widget, width: int) -> int:
     if widget.hasHeightForWidth():
         return widget.heightForWidth(width)
     return max(widget.sizeHint.height(), widget.minimumSizeHint.height())

@@ -1,7 +1,9 @@
 """``SampleData``: modules register their sample data; a test can take one as a click on its picture does."""
 
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import slicer
 
@@ -17,7 +19,7 @@ class SampleDataSource:
     loadFileTypes: object = None
     loadFiles: bool | None = None
     thumbnailFileName: str | None = None
-    customDownloader: object = None
+    customDownloader: Callable[["SampleDataSource"], object] | None = None
 
 
 class SampleDataLogic:
@@ -29,17 +31,17 @@ class SampleDataLogic:
 
     @staticmethod
     def registerCustomSampleDataSource(
-        category="Custom",
-        sampleName=None,
-        uris=None,
-        fileNames=None,
-        nodeNames=None,
-        customDownloader=None,
-        thumbnailFileName=None,
-        loadFileType=None,
-        loadFiles=None,
-        loadFileProperties=None,
-        checksums=None,
+        category: str = "Custom",
+        sampleName: str = "",
+        uris: object = None,
+        fileNames: object = None,
+        nodeNames: object = None,
+        customDownloader: Callable[["SampleDataSource"], object] | None = None,
+        thumbnailFileName: str | None = None,
+        loadFileType: object = None,
+        loadFiles: bool | None = None,
+        loadFileProperties: object = None,
+        checksums: object = None,
     ) -> None:
         source = SampleDataSource(
             sampleName=sampleName,
@@ -54,7 +56,7 @@ class SampleDataLogic:
         )
         slicer.modules.sampleDataSources.setdefault(category, []).append(source)
 
-    def downloadSamples(self, sampleName: str):
+    def downloadSamples(self, sampleName: str) -> object:
         """What the ``customDownloader`` of a source returns."""
         sources = (source for group in slicer.modules.sampleDataSources.values() for source in group)
         found = next((source for source in sources if source.sampleName == sampleName), None)
@@ -64,7 +66,7 @@ class SampleDataLogic:
 
 
 def make_sample_data_module() -> types.ModuleType:
-    module = types.ModuleType("SampleData", "sample data of Slicer")
+    module: Any = types.ModuleType("SampleData", "sample data of Slicer")
     module.SampleDataLogic = SampleDataLogic
     module.SampleDataSource = SampleDataSource
     return module

@@ -3,9 +3,12 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import slicer
 import vtk
+
+from ._types import Node, Scene, VtkObject
 
 SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 
@@ -65,7 +68,7 @@ def new_scene() -> SceneEnvironment:
     return environment
 
 
-def _module_logics(application_logic) -> dict:
+def _module_logics(application_logic: VtkObject) -> dict[str, VtkObject]:
     # Slicer's color and terminology files are not in the wheel of slicer-core; each logic says so, at length.
     vtk.vtkObject.GlobalWarningDisplayOff()
     try:
@@ -74,7 +77,7 @@ def _module_logics(application_logic) -> dict:
         vtk.vtkObject.GlobalWarningDisplayOn()
 
 
-def _module_logic(name: str, application_logic):
+def _module_logic(name: str, application_logic: VtkObject) -> VtkObject:
     logic = MODULE_LOGICS[name]()
     logic.SetMRMLApplicationLogic(application_logic)
     logic.SetMRMLScene(application_logic.GetMRMLScene())
@@ -82,7 +85,7 @@ def _module_logic(name: str, application_logic):
     return logic
 
 
-def _slice_logic(name: str, application_logic) -> slicer.vtkMRMLSliceLogic:
+def _slice_logic(name: str, application_logic: VtkObject) -> slicer.vtkMRMLSliceLogic:
     """The logic of one slice view: its slice and composite nodes are in the scene, nothing is drawn."""
     logic = slicer.vtkMRMLSliceLogic()
     logic.SetMRMLApplicationLogic(application_logic)
@@ -94,7 +97,7 @@ def _slice_logic(name: str, application_logic) -> slicer.vtkMRMLSliceLogic:
     return logic
 
 
-def _remote_file_access(application_logic) -> list:
+def _remote_file_access(application_logic: VtkObject) -> list:
     """What reading an ``.mrb`` needs: a cache folder and the managers that use it."""
     scene = application_logic.GetMRMLScene()
     remote = slicer.vtkMRMLRemoteIOLogic()
@@ -123,29 +126,29 @@ class SubjectHierarchyItems:
         "vtkMRMLTextNode",
     )
 
-    def __init__(self, scene):
+    def __init__(self, scene: Scene) -> None:
         observe(scene, slicer.vtkMRMLScene.NodeAddedEvent, self._node_added)
         observe(scene, slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._node_removed)
         scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._import_ended)
 
-    def _node_added(self, scene, node) -> None:
+    def _node_added(self, scene: Scene, node: Node) -> None:
         # an imported scene brings its own subject hierarchy, which names its nodes after all have been read
         if not scene.IsImporting():
             self._add_item(scene, node)
 
-    def _import_ended(self, scene, event) -> None:
+    def _import_ended(self, scene: Scene, event: str) -> None:
         for class_name in self.DATA_NODES:
             for node in slicer.util.getNodesByClass(class_name, scene):
                 self._add_item(scene, node)
 
-    def _add_item(self, scene, node) -> None:
+    def _add_item(self, scene: Scene, node: Node) -> None:
         if node.GetHideFromEditors() or not any(node.IsA(name) for name in self.DATA_NODES):
             return
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
         if not hierarchy.GetItemByDataNode(node):
             hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
 
-    def _node_removed(self, scene, node) -> None:
+    def _node_removed(self, scene: Scene, node: Node) -> None:
         if scene.IsClosing() or not any(node.IsA(name) for name in self.DATA_NODES):
             return
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -154,11 +157,11 @@ class SubjectHierarchyItems:
             hierarchy.RemoveItem(item, False, False)
 
 
-def observe(subject, event: int, handler: Callable) -> int:
+def observe(subject: VtkObject, event: int, handler: Callable[[Any, Any], None]) -> int:
     """Call ``handler(subject, object)`` at an event that comes with an object; returns the observer's tag."""
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
-    def called(caller, event_id, call_data):
+    def called(caller: VtkObject, event_id: str, call_data: VtkObject) -> None:
         handler(caller, call_data)
 
     return subject.AddObserver(event, called)

@@ -6,13 +6,15 @@ import os
 import sys
 import unittest
 from pathlib import Path
+from typing import Any
 
 import shiboken6
 import slicer
 
 from ._application import ModulePanel
-from ._mrml_widgets import qMRMLWidget
 from ._pythonqt import qt
+from ._scene_widgets import qMRMLWidget
+from ._types import Node, Widget
 
 __all__ = [
     "ScriptedLoadableModule",
@@ -25,7 +27,7 @@ __all__ = [
 class ScriptedLoadableModule:
     """What Slicer shows about a module; subclasses fill ``parent``."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         self.parent = parent
         self.moduleName = type(self).__name__
         parent.title = ""
@@ -42,10 +44,10 @@ class ScriptedLoadableModule:
     def resourcePath(self, filename: str) -> str:
         return os.path.join(os.path.dirname(self.parent.path), "Resources", filename)
 
-    def getDefaultModuleDocumentationLink(self, docPage=None) -> str:
+    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
         return f'<p><a href="{slicer.app.moduleDocumentationUrl(self.moduleName)}">Documentation</a></p>'
 
-    def runTest(self, msec: int = 100, **options) -> None:
+    def runTest(self, msec: int = 100, **options: Any) -> None:
         """Run the self-test of the module, as Reload & Test does."""
         test = getattr(sys.modules[self.__module__], f"{self.moduleName}Test")()
         test.messageDelay = msec
@@ -55,7 +57,7 @@ class ScriptedLoadableModule:
 class ScriptedLoadableModuleWidget:
     """The panel of a module; subclasses build it in ``setup``."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: Widget = None) -> None:
         self.moduleName = type(self).__name__.removesuffix("Widget")
         self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
         self.parent = parent or _own_panel()
@@ -83,7 +85,7 @@ class ScriptedLoadableModuleWidget:
             slicer.app.moduleManager().moduleAboutToBeUnloaded.disconnect(self._onModuleAboutToBeUnloaded)
 
 
-def _own_panel():
+def _own_panel() -> qMRMLWidget:
     panel = qMRMLWidget()
     panel.setLayout(qt.QVBoxLayout())
     panel.setMRMLScene(slicer.mrmlScene)
@@ -93,11 +95,11 @@ def _own_panel():
 class ScriptedLoadableModuleLogic:
     """Work without a window; keeps its settings in a parameter node of the scene."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: object | None = None) -> None:
         self.moduleName = type(self).__name__.removesuffix("Logic")
         self.isSingletonParameterNode = True
 
-    def getParameterNode(self):
+    def getParameterNode(self) -> Any:
         """The parameter node of the module, made when the scene has none."""
         if self.isSingletonParameterNode:
             node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
@@ -111,11 +113,11 @@ class ScriptedLoadableModuleLogic:
                 return existing[0]
         return slicer.mrmlScene.AddNode(self.createParameterNode())
 
-    def getAllParameterNodes(self) -> list:
+    def getAllParameterNodes(self) -> list[Node]:
         nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
         return [node for node in nodes if node.GetAttribute("ModuleName") == self.moduleName]
 
-    def createParameterNode(self):
+    def createParameterNode(self) -> Node:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLScriptedModuleNode")
         node.UnRegister(None)  # the scene's factory keeps one reference too many
         if self.isSingletonParameterNode:
@@ -128,11 +130,11 @@ class ScriptedLoadableModuleLogic:
 class ScriptedLoadableModuleTest(unittest.TestCase):
     """Self-test of a module."""
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*(arguments or ("runTest",)), **options)
         self.messageDelay = 100
 
-    def delayDisplay(self, message: str, requestedDelay=None, msec=None) -> None:
+    def delayDisplay(self, message: str, requestedDelay: int | None = None, msec: int | None = None) -> None:
         logging.info(message)
         slicer.app.processEvents()
 
@@ -143,19 +145,19 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 class qSlicerScriptedLoadableModule:
     """The module as Slicer holds it: ``parent`` of the module class, and an entry of ``slicer.modules``."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = str(path)
         self.name = path.stem
         self.title = self.name
         self.icon = qt.QIcon()
         self.hidden = False
         self.index = -1
-        self._widget = None
+        self._widget: qSlicerScriptedLoadableModuleWidget | None = None
 
-    def logic(self):
+    def logic(self) -> None:
         """Scripted modules have none here; use that of the widget."""
 
-    def widgetRepresentation(self):
+    def widgetRepresentation(self) -> "qSlicerScriptedLoadableModuleWidget":
         if self._widget is None:
             self._widget = qSlicerScriptedLoadableModuleWidget(self.name)
             self._widget.reload()
@@ -171,13 +173,13 @@ class qSlicerScriptedLoadableModule:
 class qSlicerScriptedLoadableModuleWidget(ModulePanel):
     """The panel as Slicer holds it: ``parent`` of the widget class."""
 
-    def __init__(self, module_name: str):
+    def __init__(self, module_name: str) -> None:
         super().__init__()
         self._module_name = module_name
-        self._python_widget = None
+        self._python_widget: Any = None
         self.setLayout(qt.QVBoxLayout())
 
-    def self(self):
+    def self(self) -> Any:
         """The instance of the module's own widget class."""
         return self._python_widget
 
@@ -204,6 +206,8 @@ def load_module(path: Path) -> qSlicerScriptedLoadableModule:
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
     source = importlib.util.module_from_spec(spec)
     sys.modules[name] = source
     spec.loader.exec_module(source)

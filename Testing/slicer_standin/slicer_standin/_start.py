@@ -10,16 +10,33 @@ from pathlib import Path
 import slicer
 import slicer.util
 
-from . import _mrml_widgets, _parameter_nodes, _scripted_module, _translation
+from . import _parameter_nodes, _scripted_module, _translation
 from ._application import CORE_MODULES, CoreModule, SlicerApplication
 from ._ctk import ctk
 from ._dialogs import Dialogs, take_over_modal_dialogs
+from ._node_selector import qMRMLNodeComboBox
 from ._packages import Packages
 from ._python_slicer import install_python_slicer
 from ._pythonqt import qt
 from ._sample_data import make_sample_data_module
 from ._scene import MODULE_LOGICS, new_scene
+from ._scene_widgets import qMRMLCollapsibleButton, qMRMLWidget, qSlicerWidget
+from ._scripted_module import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
+from ._segment_widgets import qMRMLSegmentationShow3DButton, qMRMLSegmentEditorWidget, qMRMLSegmentsTableView
 from ._ui_loader import QUiLoader
+
+SLICER_CLASSES = (
+    qMRMLCollapsibleButton,
+    qMRMLNodeComboBox,
+    qMRMLSegmentEditorWidget,
+    qMRMLSegmentationShow3DButton,
+    qMRMLSegmentsTableView,
+    qMRMLWidget,
+    qSlicerScriptedLoadableModule,
+    qSlicerScriptedLoadableModuleWidget,
+    qSlicerWidget,
+)
+"""Classes of ``slicer`` beside those of MRML."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +60,9 @@ def start() -> StandIn:
     qt.QUiLoader = QUiLoader
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
     sys.modules["SampleData"] = make_sample_data_module()
-    application = SlicerApplication()
+    application = SlicerApplication(new_scene())
     slicer.app = application
-    slicer.modules = types.SimpleNamespace()
+    slicer.modules = types.SimpleNamespace(sampleDataSources={})
     slicer.selfTests = {}
     dialogs = take_over_modal_dialogs(ctk)
     _add_what_the_wheel_lacks()
@@ -55,15 +72,12 @@ def start() -> StandIn:
     application.makeMainWindow()
     packages = Packages()
     slicer.util.pip_install = packages.install
-    stand_in = StandIn(application, dialogs, packages)
-    stand_in.new_scene()
-    return stand_in
+    return StandIn(application, dialogs, packages)
 
 
 def _add_what_the_wheel_lacks() -> None:
-    _mrml_widgets.add_to(slicer)
-    slicer.qSlicerScriptedLoadableModule = _scripted_module.qSlicerScriptedLoadableModule
-    slicer.qSlicerScriptedLoadableModuleWidget = _scripted_module.qSlicerScriptedLoadableModuleWidget
+    for member in SLICER_CLASSES:
+        setattr(slicer, member.__name__, member)
     for name, source in (
         ("i18n", _translation),
         ("parameterNodeWrapper", _parameter_nodes),

@@ -7,14 +7,14 @@ import traceback
 class UncaughtExceptions:
     """Collects what reaches ``sys.excepthook``. A test that expects an exception takes it out."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._found: list[BaseException] = []
 
-    def install(self):
+    def install(self) -> None:
         sys.excepthook = lambda kind, exception, trace: self._found.append(exception)
 
     @staticmethod
-    def uninstall():
+    def uninstall() -> None:
         sys.excepthook = sys.__excepthook__
 
     def take(self, kind: type[BaseException] = Exception) -> BaseException:

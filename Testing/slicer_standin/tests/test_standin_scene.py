@@ -1,14 +1,20 @@
 """The scene around a module: files, subject hierarchy, slice views, and the widgets that show nodes."""
 
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import qt
+import shiboken6
 import slicer
 import vtk
 
 
 @pytest.fixture
-def volume():
+def volume() -> Any:
     voxels = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
     node = slicer.util.addVolumeFromArray(voxels, name="CT")
     node.SetSpacing(1.5, 2.0, 3.0)
@@ -17,7 +23,7 @@ def volume():
 
 
 @pytest.fixture
-def segmentation(volume):
+def segmentation(volume: Any) -> Any:
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Result")
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
@@ -28,7 +34,7 @@ def segmentation(volume):
     return node
 
 
-def node_box(**properties):
+def node_box(**properties: object) -> Any:
     box = slicer.qMRMLNodeComboBox()
     box.nodeTypes = ["vtkMRMLScalarVolumeNode"]
     for name, value in properties.items():
@@ -36,7 +42,7 @@ def node_box(**properties):
     return box
 
 
-def entries(box) -> list[str]:
+def entries(box: Any) -> list[str]:
     inner = box.findChild(qt.QComboBox)
     return [inner.itemText(index) for index in range(inner.count)]
 
@@ -44,7 +50,7 @@ def entries(box) -> list[str]:
 # ---------------------------------------------------------------- files
 
 
-def test_a_volume_keeps_voxels_and_geometry_in_a_file(volume, tmp_path):
+def test_a_volume_keeps_voxels_and_geometry_in_a_file(volume: Any, tmp_path: Path) -> None:
     path = tmp_path / "ct.nrrd"
     assert slicer.util.saveNode(volume, str(path))
     loaded = slicer.util.loadVolume(str(path))
@@ -54,7 +60,7 @@ def test_a_volume_keeps_voxels_and_geometry_in_a_file(volume, tmp_path):
     assert loaded.GetOrigin() == pytest.approx(volume.GetOrigin())
 
 
-def test_a_segmentation_keeps_its_segments_in_a_file(volume, segmentation, tmp_path):
+def test_a_segmentation_keeps_its_segments_in_a_file(volume: Any, segmentation: Any, tmp_path: Path) -> None:
     path = tmp_path / "result.seg.nrrd"
     assert slicer.util.saveNode(segmentation, str(path))
     loaded = slicer.util.loadSegmentation(str(path))
@@ -62,12 +68,12 @@ def test_a_segmentation_keeps_its_segments_in_a_file(volume, segmentation, tmp_p
     assert slicer.util.arrayFromSegmentBinaryLabelmap(loaded, "kidney_left", volume).sum() == 18
 
 
-def test_a_missing_file_is_an_error(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="nothing.nrrd"):
         slicer.util.loadVolume(str(tmp_path / "nothing.nrrd"))
 
 
-def test_a_bundle_restores_the_scene(volume, segmentation, tmp_path):
+def test_a_bundle_restores_the_scene(volume: Any, segmentation: Any, tmp_path: Path) -> None:
     assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer.mrmlScene.Clear()
     assert slicer.mrmlScene.GetFirstNodeByName("CT") is None
@@ -77,7 +83,7 @@ def test_a_bundle_restores_the_scene(volume, segmentation, tmp_path):
     assert slicer.util.arrayFromVolume(slicer.util.getNode("CT")).max() == 119
 
 
-def test_a_closed_surface_can_be_made(segmentation):
+def test_a_closed_surface_can_be_made(segmentation: Any) -> None:
     button = slicer.qMRMLSegmentationShow3DButton()
     button.setSegmentationNode(segmentation)
     button.click()
@@ -89,8 +95,8 @@ def test_a_closed_surface_can_be_made(segmentation):
 # ---------------------------------------------------------------- subject hierarchy and views
 
 
-def test_data_nodes_have_items_in_the_subject_hierarchy(volume, segmentation, tmp_path):
-    def names():
+def test_data_nodes_have_items_in_the_subject_hierarchy(volume: Any, segmentation: Any, tmp_path: Path) -> None:
+    def names() -> list[str]:
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
         items = vtk.vtkIdList()
         hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
@@ -106,7 +112,7 @@ def test_data_nodes_have_items_in_the_subject_hierarchy(volume, segmentation, tm
     assert names() == ["CT", "Result"]
 
 
-def test_slice_views_show_and_jump(volume):
+def test_slice_views_show_and_jump(volume: Any) -> None:
     slicer.util.setSliceViewerLayers(background=volume, fit=True)
     red = slicer.app.layoutManager().sliceWidget("Red")
     assert red.sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID() == volume.GetID()
@@ -118,7 +124,7 @@ def test_slice_views_show_and_jump(volume):
 # ---------------------------------------------------------------- node selector
 
 
-def test_a_selector_follows_the_scene():
+def test_a_selector_follows_the_scene() -> None:
     box = node_box(noneEnabled=True, addEnabled=False)
     box.setMRMLScene(slicer.mrmlScene)
     assert entries(box) == ["None"] and box.currentNode() is None
@@ -132,7 +138,7 @@ def test_a_selector_follows_the_scene():
     assert entries(box) == ["None"] and box.currentNode() is None
 
 
-def test_a_selector_without_none_takes_the_first_node():
+def test_a_selector_without_none_takes_the_first_node() -> None:
     box = node_box()
     box.setMRMLScene(slicer.mrmlScene)
     assert entries(box)[0].startswith("Select a ")
@@ -143,10 +149,12 @@ def test_a_selector_without_none_takes_the_first_node():
     assert box.currentNode() is second
 
 
-def test_a_selector_says_what_changed():
+def test_a_selector_says_what_changed() -> None:
     box = node_box(noneEnabled=True)
     box.setMRMLScene(slicer.mrmlScene)
-    nodes, valid, ids = [], [], []
+    nodes: list[Any] = []
+    valid: list[bool] = []
+    ids: list[str] = []
     box.connect("currentNodeChanged(vtkMRMLNode*)", nodes.append)
     box.connect("currentNodeChanged(bool)", valid.append)
     box.currentNodeIDChanged.connect(ids.append)
@@ -157,7 +165,7 @@ def test_a_selector_says_what_changed():
     assert nodes == [volume, None] and valid == [True, False] and ids == [volume.GetID(), ""]
 
 
-def test_a_selector_creates_and_deletes_nodes():
+def test_a_selector_creates_and_deletes_nodes() -> None:
     box = node_box(baseName="New CT", noneEnabled=True)
     box.setMRMLScene(slicer.mrmlScene)
     inner = box.findChild(qt.QComboBox)
@@ -167,7 +175,7 @@ def test_a_selector_creates_and_deletes_nodes():
     assert slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode") == [] and box.currentNode() is None
 
 
-def test_labelmaps_are_volumes_only_with_child_types():
+def test_labelmaps_are_volumes_only_with_child_types() -> None:
     box = node_box(noneEnabled=True, addEnabled=False)
     box.setMRMLScene(slicer.mrmlScene)
     slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
@@ -176,10 +184,26 @@ def test_labelmaps_are_volumes_only_with_child_types():
     assert entries(box) == ["None"]
 
 
+@pytest.mark.parametrize("delete", [shiboken6.delete, lambda box: None], ids=["by Qt", "by Python"])
+def test_a_deleted_selector_follows_nothing(delete: Callable[[Any], None]) -> None:
+    box = node_box()
+    box.setMRMLScene(slicer.mrmlScene)
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    freed: list[str] = []
+    volume.AddObserver(vtk.vtkCommand.DeleteEvent, lambda *_: freed.append("CT"))
+    delete(box)
+    del box
+    volume.SetName("Abdomen")
+    del volume
+    slicer.mrmlScene.Clear()
+    gc.collect()
+    assert freed == ["CT"]
+
+
 # ---------------------------------------------------------------- segments
 
 
-def test_a_segments_table_follows_the_segmentation(segmentation):
+def test_a_segments_table_follows_the_segmentation(segmentation: Any) -> None:
     table = slicer.qMRMLSegmentsTableView()
     table.setSegmentationNode(segmentation)
     inner = table.findChild(qt.QTableWidget)
@@ -192,7 +216,7 @@ def test_a_segments_table_follows_the_segmentation(segmentation):
     assert table.selectedSegmentIDs() == ["tumor"]
 
 
-def test_the_segment_editor_keeps_its_choices_in_the_scene(volume, segmentation):
+def test_the_segment_editor_keeps_its_choices_in_the_scene(volume: Any, segmentation: Any) -> None:
     editor = slicer.qMRMLSegmentEditorWidget()
     editor.setMRMLScene(slicer.mrmlScene)
     with pytest.raises(RuntimeError, match="setMRMLSegmentEditorNode"):

@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import slicer
 import vtk
@@ -19,14 +19,14 @@ from slicer.util import VTKObservationMixin
 
 
 class Example(ScriptedLoadableModule):
-    def __init__(self, parent):
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Example")
         parent.categories = ["Examples"]
         slicer.app.connect("startupCompleted()", self.onStartupCompleted)
         self.started = 0
 
-    def onStartupCompleted(self):
+    def onStartupCompleted(self) -> None:
         self.started += 1
 
 
@@ -51,12 +51,12 @@ class ExampleParameterNode:
 
 
 class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    def __init__(self, parent=None):
+    def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.calls = []
+        self.calls: list[str] = []
 
-    def setup(self):
+    def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         form = slicer.util.loadUI(self.resourcePath("UI/Example.ui"))
         self.layout.addWidget(form)
@@ -70,35 +70,36 @@ class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(self.parameterNode, vtk.vtkCommand.ModifiedEvent, self.updateButtons)
         self.updateButtons()
 
-    def enter(self):
+    def enter(self) -> None:
         self.calls.append("enter")
 
-    def exit(self):
+    def exit(self) -> None:
         self.calls.append("exit")
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         self.calls.append("cleanup")
         self.parameterNode.disconnectGui(self.guiTag)
         self.removeObservers()
 
-    def updateButtons(self, caller=None, event=None):
+    def updateButtons(self, caller: Any = None, event: str | None = None) -> None:
         self.ui.applyButton.enabled = self.parameterNode.inputVolume is not None
 
-    def onApplyButton(self):
+    def onApplyButton(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("Failed."), waitCursor=True):
             if slicer.util.confirmYesNoDisplay(_("Really?")):
                 self.logic.process(self.parameterNode.inputVolume)
 
-    def onFailButton(self):
+    def onFailButton(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("Failed.")):
             raise ValueError("too few slices")
 
 
 class ExampleLogic(ScriptedLoadableModuleLogic):
-    def getParameterNode(self):
-        return ExampleParameterNode(super().getParameterNode())
+    def getParameterNode(self) -> Any:
+        node = super().getParameterNode()
+        return ExampleParameterNode(node)  # type: ignore[call-arg]  # the decorator makes the constructor
 
-    def process(self, inputVolume):
+    def process(self, inputVolume: vtkMRMLScalarVolumeNode) -> None:
         array = slicer.util.arrayFromVolume(inputVolume)
         array += 1
         slicer.util.arrayFromVolumeModified(inputVolume)
@@ -107,6 +108,6 @@ class ExampleLogic(ScriptedLoadableModuleLogic):
 class ExampleTest(ScriptedLoadableModuleTest):
     ran = False
 
-    def runTest(self):
+    def runTest(self) -> None:
         self.delayDisplay("Running")
         type(self).ran = True
