@@ -412,6 +412,7 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """End what is running, with all its processes; the scene stays as it is."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
 
     def process(
         self,
@@ -451,6 +452,7 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             outcome.append(node)
 
         def done(error: Exception | None) -> None:
+            self._task = None
             onDone(outcome[0] if outcome else None, error)
 
         self._task = jobs.segment(inputVolume, model, device, take, onProgress, done)
@@ -474,7 +476,12 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         """
         self._checkFree()
         install.ensure_installed()
-        self._task = jobs.export(segmentation, Path(folder), formats or ["stl"], overwrite, onProgress, onDone)
+
+        def done(error: Exception | None) -> None:
+            self._task = None
+            onDone(error)
+
+        self._task = jobs.export(segmentation, Path(folder), formats or ["stl"], overwrite, onProgress, done)
         if waitForCompletion:
             self._task.wait()
 
@@ -493,6 +500,7 @@ class PediatricRenalSegLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
             slicer.util.setSliceViewerLayers(background=node, fit=True)
 
         def done(error: Exception | None) -> None:
+            self._task = None
             onDone(outcome[0] if outcome else None, error)
 
         self._task = jobs.generate_child(take, done)

@@ -146,6 +146,8 @@ class ReviewPanel(VTKObservationMixin):
         self.leave()
         self.removeObservers()
         self._pause.stop()
+        # PythonQt holds a connected function until its sender is deleted, and this timer lives as long as the panel
+        self._pause.disconnect("timeout()", self._start_measuring)
         self._stop_measuring()
 
     # Table

@@ -17,6 +17,10 @@ _active: set["Task"] = set()
 """Tasks under way, so that nobody has to hold them, and so that none outlives the application."""
 
 
+def _nothing(*_: object) -> None:
+    """In place of a callback that nobody gave, or whose time is over."""
+
+
 class Task:
     """A worker that is started, watched, and followed by something.
 
@@ -24,17 +28,17 @@ class Task:
     the folder when the worker succeeded; it gets the standard output too. progress: told every progress event.
     done: told at the end, with the exception or ``None``, but not after ``cancel``. All are called in the thread of
     the window. clean_up: called when the worker is no more, however it ended. The folder is removed in every case,
-    and nothing in it bears a name of the patient.
+    and nothing in it bears a name of the patient. A task that is over holds none of the callbacks, which may hold a CT.
     """
 
     def __init__(
         self,
         prepare: Callable[[Path], list[str]],
         finish: Callable[[Path, str], None],
-        progress: Callable[[dict], None] = lambda _: None,
-        done: Callable[[Exception | None], None] = lambda _: None,
-        clean_up: Callable[[], None] = lambda: None,
-    ):
+        progress: Callable[[dict], None] = _nothing,
+        done: Callable[[Exception | None], None] = _nothing,
+        clean_up: Callable[[], None] = _nothing,
+    ) -> None:
         self._finish, self._progress, self._done, self._clean_up = finish, progress, done, clean_up
         self._folder = Path(tempfile.mkdtemp(prefix="PediatricRenalSeg-"))
         try:
@@ -91,17 +95,21 @@ class Task:
             self._finish(self._folder, self.worker.output())
         except Exception as problem:  # whatever it is, the user is told
             error = problem
+        done = self._done
         self._close()
-        self._done(error)
+        done(error)
         return error
 
     def _close(self) -> None:
         self.active = False
         _active.discard(self)
+        self._timer.stop()
+        # PythonQt holds a connected function where the garbage collector does not see it: this task would stay for good
+        self._timer.disconnect("timeout()", self._look)
         self.worker.kill()
         self._remove_folder()
         self._clean_up()
-        self._timer.stop()
+        self._finish = self._progress = self._done = self._clean_up = _nothing
 
     def _remove_folder(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
