@@ -5,7 +5,7 @@ MRML (slicer-core) and Qt (PySide6) are real; the rest is written anew. ``start`
 nobody's business outside.
 """
 
-from ._dialogs import Dialogs, ShownDialog, UnexpectedDialog
+from ._dialogs import Dialogs, UnexpectedDialog
 from ._event_loop import wait_until
 from ._packages import Packages
 from ._pictures import screenshot
@@ -16,7 +16,6 @@ from ._uncaught import UncaughtExceptions
 __all__ = [
     "Dialogs",
     "Packages",
-    "ShownDialog",
     "StandIn",
     "UncaughtExceptions",
     "UnexpectedDialog",
