@@ -1,6 +1,6 @@
 """Label maps in files, with the values of ``SEGMENTS`` and on the grid of their CT.
 
-Neither torch nor scikit-image is needed: Slicer measures each correction, and shall not wait for their import.
+Torch is not needed: Slicer measures each correction, and shall not wait for its import.
 """
 
 from pathlib import Path

@@ -381,6 +381,12 @@ def test_sample_child_and_export_install_first_too(window, result, dialogs, pack
     assert not window.logic.running
 
 
+def test_with_pytorch_nothing_is_missing(dialogs, packages):
+    assert install.missing_packages() == []
+    install.ensure_installed()
+    assert dialogs.texts == [] and packages.installed == []
+
+
 @pytest.mark.parametrize("version", ["5.10", "5.12"])
 @pytest.mark.parametrize("answer", ["OK", "Cancel"])
 def test_packages_are_installed_after_asking(dialogs, packages, monkeypatch, tmp_path, version, answer):

@@ -72,6 +72,24 @@ def test_segment_with_json_progress(files, tmp_path):
     assert "must be reviewed by a physician" in result.stderr
 
 
+def test_slicer_lacks_nothing_but_torch(files, tmp_path):
+    """Slicer's worker runs these commands with ``--progress json`` and without the packages blocked here."""
+    outside = ["skimage", "tqdm", "monai", "tensorboard", "matplotlib", "trimesh"]
+    call = ["segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", files / "model.pt"]
+    call += ["--device", "cpu", "--progress", "json"]
+    script = f"""
+import sys
+sys.modules.update(dict.fromkeys({outside}))
+from PediatricRenalSegLib import cli
+sys.exit(cli.main({list(map(str, call))}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT_S, env=ENVIRONMENT
+    )
+    assert result.returncode == DONE, result.stderr
+    assert (tmp_path / "out" / "preview.png").is_file()
+
+
 def test_lines_say_what_was_read_and_what_to_check(files, tmp_path):
     result = segment(files, tmp_path / "out")
     assert result.returncode == DONE, result.stderr

@@ -23,7 +23,7 @@ from PediatricRenalSegLib.case import segment_case
 from PediatricRenalSegLib.export import mesh, patient_folder
 from PediatricRenalSegLib.export.labelmap import write_labelmap
 from PediatricRenalSegLib.export.patient_folder import MESH_FORMATS, check_patient_folder, write_patient_folder
-from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, write_preview
+from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, contours, write_preview
 from PediatricRenalSegLib.export.report import RunRecord
 from PediatricRenalSegLib.export.segmentation import write_segmentation
 from PediatricRenalSegLib.measurements import measure
@@ -171,6 +171,28 @@ def test_preview_of_thick_slices_is_to_scale(tmp_path):
     for place in ((0, 0), (1, 0), (0, 1), (1, 1)):
         rows, columns = np.nonzero(greenness(panel(picture, *place)))
         assert np.ptp(rows) == pytest.approx(np.ptp(columns), rel=0.1), place
+
+
+def test_contours_are_closed_lines_around_each_part():
+    """A ring has two, a disc at the edge of the picture one."""
+    y, x = np.mgrid[0:60, 0:80].astype(float)
+    share = np.zeros((60, 80), np.float32)
+    share += np.clip(np.abs(np.hypot(x - 40, y - 30) - 15) < 4, 0, 1)
+    share += np.hypot(x - 79, y - 5) < 6
+    lines = contours(share)
+    assert len(lines) == 3 and all((line[0] == line[-1]).all() for line in lines)
+    widths = sorted(float(np.ptp(line[:, 0])) for line in lines)
+    assert widths == pytest.approx([6.0, 22.0, 38.0], abs=1.0)
+    assert max(line[:, 0].max() for line in lines) == pytest.approx(79.5)
+    assert contours(np.zeros((5, 5), np.float32)) == []
+
+
+def test_long_contour_stays_whole():
+    """VTK's filter cuts lines at 1000 points if it is not told otherwise."""
+    comb = np.zeros((120, 120), np.float32)
+    comb[10:110:4, 10:110] = comb[10:110, 10] = 1.0
+    (line,) = contours(comb)
+    assert len(line) > 2000 and (line[0] == line[-1]).all()
 
 
 def test_preview_without_structures(tmp_path):

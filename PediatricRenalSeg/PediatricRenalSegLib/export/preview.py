@@ -10,8 +10,7 @@ import SimpleITK as sitk
 import vtk
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
-from skimage.measure import find_contours
-from vtk.util.numpy_support import vtk_to_numpy
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..measurements import Measurements
 from ..structures import SEGMENTS, Segment
@@ -100,16 +99,16 @@ def _slice_panel(plane: _Plane, intensities, segments, spacing, center, length) 
     colored = np.repeat(gray, 3, axis=2)
     cut = np.take(segments, index, axis=plane.axis)
     shown = [segment for segment in SEGMENTS if (cut == segment.value).any()]
-    contours = []
+    outlines = []
     for segment in shown:
         share = _resampled(cut == segment.value, plane, spacing, center, length, 0)
         alpha = FILL * np.clip(share, 0, 1)[..., None]
         colored = (1 - alpha) * colored + alpha * np.array(segment.color)
-        contours += [(segment.color, line) for line in find_contours(np.pad(share, 1), 0.5)]
+        outlines += [(segment.color, line) for line in contours(share)]
     panel = Image.fromarray(colored.round().astype(np.uint8))
     draw = ImageDraw.Draw(panel)
-    for color, line in contours:
-        draw.line([(x - 1, y - 1) for y, x in line], fill=color, width=2 * OVERSAMPLING, joint="curve")
+    for color, line in outlines:
+        draw.line([(x, y) for x, y in line], fill=color, width=2 * OVERSAMPLING, joint="curve")
     panel = panel.resize((PANEL, PANEL), Image.Resampling.LANCZOS)
     draw = ImageDraw.Draw(panel)
     _draw_letters(draw, plane.letters)
@@ -143,6 +142,33 @@ def _resampled(cut: np.ndarray, plane: _Plane, spacing, center, length, outside:
     )  # fmt: skip
     result = sitk.GetArrayFromImage(grid)
     return result[::-1] if rows == 0 else result
+
+
+def contours(share: np.ndarray) -> list[np.ndarray]:
+    """Where ``share`` passes 0.5, as closed lines ``(n, 2)`` of x and y in pixels; the first point is the last one too.
+
+    A frame of zeros closes the lines at the edge of the panel.
+    """
+    framed = np.pad(share, 1).astype(np.float32)
+    rows, columns = framed.shape
+    image = vtk.vtkImageData()
+    image.SetDimensions(columns, rows, 1)
+    image.SetOrigin(-1, -1, 0)
+    image.GetPointData().SetScalars(numpy_to_vtk(framed.ravel(), deep=True))
+    edges = vtk.vtkFlyingEdges2D()
+    edges.SetInputData(image)
+    edges.SetValue(0, 0.5)
+    edges.ComputeScalarsOff()
+    joined = vtk.vtkStripper()
+    joined.SetInputConnection(edges.GetOutputPort())
+    joined.SetMaximumLength(framed.size)  # the default of 1000 points would cut a long line open
+    joined.Update()
+    lines = joined.GetOutput().GetLines()
+    if not lines.GetNumberOfCells():
+        return []
+    points = _points(joined.GetOutput())[:, :2]
+    members, starts = (vtk_to_numpy(one) for one in (lines.GetConnectivityArray(), lines.GetOffsetsArray()))
+    return [points[line] for line in np.split(members, starts[1:-1])]
 
 
 def _model_panel(surfaces: dict[str, vtk.vtkPolyData]) -> Image.Image:
