@@ -6,7 +6,8 @@ part of the training data come from here. ``generate_child`` makes a diagnostic-
 """
 
 from .anatomy import Anatomy, draw_anatomy
-from .scan import Scan, ScanSettings, draw_settings, generate_child, scan, small_tumor_scan, training_scan
+from .scan import Scan, generate_child, scan, small_tumor_scan, training_scan
+from .settings import ScanSettings, draw_settings
 
 __all__ = [
     "Anatomy",

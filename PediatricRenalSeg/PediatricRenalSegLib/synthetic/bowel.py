@@ -1,62 +1,132 @@
-"""Stomach, small bowel and colon, with walls, fluid, stool and gas."""
+"""Stomach, small bowel and colon, with walls, fluid, stool and gas.
+
+Courses and sizes are shares of the cavity's half width (x) and half depth (y), and vertebrae (z), so that they
+grow with the child. Where a constant names no source it is an estimate, chosen by eye so that generated slices
+look like a child's CT.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas
+from .body import Body
+from .canvas import Canvas, RandomParts
 from .organs import dome_height
 from .shapes import Waves, ellipsoid, local, rotation
 
-LOOPS = 64  # of small bowel, enough to leave little empty fat
+LOOPS = 64
+"""Short pieces of small bowel, enough to leave little empty fat."""
+
+LOOP_RADIUS_MM = (0, 2, 8, 16), (5.0, 6.0, 7.5, 9.5)
+"""Radius of small bowel by age in years."""
+
+LOOP_TOP, LOOP_TOP_AT_RIGHT = 5.6, 4.0
+"""Height up to which small bowel lies; at the right less, where the liver fills the upper quadrant."""
+
+ORAL_CONTRAST = 0.25
+"""Share of the children whose small bowel holds contrast medium."""
+
+LOOP_CONTENTS = {"fluid": 0.62, "bowel_gas": 0.13, "collapsed": 0.25}
+"""What is in a loop, and how often; fluid is chyme or oral contrast medium, the same in the whole child."""
+
+LOOP_WALL = 1.1, 0.06
+"""Thickness of the small bowel's wall: mm, and a share of the radius added."""
+
+WALL_SHARE = 0.85
+"""Where a loop turns back: distance from the middle as a share of the cavity."""
+
+COLON_RADIUS_MM = (0, 2, 8, 16), (8.5, 11.0, 14.0, 18.0)
+"""Radius of the colon by age in years."""
+
+COLON_WALL = 1.3, 0.05
+"""Thickness of the colon's wall: mm, and a share of the radius added."""
+
+COLON_SAG = 0.0, 1.3
+"""Least and most that the transverse colon hangs down, in vertebrae."""
+
+COLON_WIDTH, DESCENDING_WIDTH = {"ascending": 1.0, "transverse": 0.9}, (0.5, 0.85)
+"""Radius of each part over the colon's; the descending colon's is drawn between the two."""
+
+SEGMENTS_A_STRETCH, HAUSTRA = 5, (0.9, 0.16, 2.3)
+"""Points a stretch of the course, and from point to point: mean radius, its change, and radians of that wave."""
+
+STOMACH_CENTER, STOMACH_RADII = (0.40, -0.18, 5.5), (0.36, 0.46, 1.55)
+"""The stomach's body, under the left dome."""
+
+STOMACH_FILLING = 0.75, 1.25
+"""Least and most size of a stomach over that."""
+
+ANTRUM = ((0.12, -0.55, 3.6), (-0.15, -0.45, 3.4), (-0.28, -0.2, 3.3))
+"""Course from the stomach's body across the midline to the pylorus."""
+
+ANTRUM_RADII = 0.75, 0.65, 0.45, 0.3
+"""Radius at the body and along that course, in vertebrae."""
+
+STOMACH_CONTENTS = {"chyme": 0.5, "food": 0.35, "oral_contrast": 0.15}
+"""What is in the stomach, and how often."""
+
+STOMACH_WALL = 2.2, 0.06
+"""Thickness of the stomach's wall: mm, and vertebrae added."""
 
 
-def paint_bowel(canvas: Canvas, anatomy) -> None:
-    _paint_small_bowel(canvas, anatomy)
-    _paint_colon(canvas, anatomy)
-    _paint_stomach(canvas, anatomy)
+def paint_bowel(canvas: Canvas, body: Body, rng_of: RandomParts) -> None:
+    """Small bowel, then the colon that frames it, then the stomach."""
+    _paint_small_bowel(canvas, body, rng_of("small bowel"))
+    _paint_colon(canvas, body, rng_of("colon"))
+    _paint_stomach(canvas, body, rng_of("stomach"))
 
 
-def _paint_small_bowel(canvas: Canvas, anatomy) -> None:
+def _inner_sizes(body: Body) -> tuple[float, float, float]:
+    """What courses are given in: half width and half depth of the cavity, and height of a vertebra, mm."""
+    return body.inner_half_width, body.inner_half_depth, body.pitch
+
+
+def _paint_small_bowel(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     """Short loops, each with its own wall, packed in the middle and lower belly."""
-    body, rng = anatomy.body, anatomy.rng("small bowel")
-    w, d, h = body.inner_half_width, body.inner_half_depth, body.pitch
-    caliber = float(np.interp(anatomy.age_years, (0, 2, 8, 16), (5.0, 6.0, 7.5, 9.5)))
-    contrast = "oral_contrast" if rng.uniform() < 0.25 else "chyme"
+    half_width, half_depth, pitch = _inner_sizes(body)
+    caliber = float(np.interp(body.age_years, *LOOP_RADIUS_MM))
+    fluid = "oral_contrast" if rng.uniform() < ORAL_CONTRAST else "chyme"
     for _ in range(LOOPS):
         across = rng.uniform(-0.75, 0.8)
-        top = 5.6 if across > 0.15 else 4.0  # the liver fills the right upper quadrant
-        point = np.array([across * w, rng.uniform(-0.9, 0.35) * d, rng.uniform(-1.2, top) * h])
-        points = _wander(point, caliber * 1.5, int(rng.integers(4, 8)), rng, body)
+        top = LOOP_TOP if across > 0.15 else LOOP_TOP_AT_RIGHT
+        start = np.array([across * half_width, rng.uniform(-0.9, 0.35) * half_depth, rng.uniform(-1.2, top) * pitch])
+        points = _wander(start, caliber * 1.5, int(rng.integers(4, 8)), rng, body)
         radii = caliber * rng.uniform(0.65, 1.25) * np.exp(0.12 * rng.normal(size=len(points)))
-        loop = canvas.tube(points, radii, canvas.soft)
-        if loop is None:
-            continue
-        box, distance = loop
-        p = canvas.at(box, canvas.soft)
-        folds = Waves.draw(rng, 1.1 * caliber, 5)(p)
-        distance = distance + 0.07 * caliber * folds
-        canvas.paint("bowel_wall", box, distance)
-        content = rng.choice([contrast, "bowel_gas", "collapsed"], p=[0.62, 0.13, 0.25])
-        if content == "collapsed":
-            canvas.paint("chyme", box, distance + 0.55 * caliber + 0.25 * caliber * folds, opacity=0.7)
-            continue
-        lumen = distance + 1.1 + 0.06 * caliber + 0.12 * caliber * np.maximum(folds, 0)
-        canvas.paint("chyme" if content == "bowel_gas" else content, box, lumen)
-        if content == "bowel_gas":
-            level = p[1] - (points[:, 1].mean() + rng.uniform(-0.5, 0.5) * caliber)
-            canvas.paint("gas", box, np.maximum(lumen + 0.3, level))
+        _paint_loop(canvas, points, radii, caliber, fluid, rng)
 
 
-def _wander(point: np.ndarray, step: float, count: int, rng: np.random.Generator, body) -> np.ndarray:
-    """A smooth random path that turns back at the walls."""
+def _paint_loop(
+    canvas: Canvas, points: np.ndarray, radii: np.ndarray, caliber: float, fluid: str, rng: np.random.Generator
+) -> None:
+    """One loop with what is in it; gas lies in front of the fluid."""
+    loop = canvas.tube(points, radii, canvas.soft)
+    if loop is None:
+        return
+    box, distance = loop
+    position = canvas.at(box, canvas.soft)
+    folds = Waves.draw(rng, 1.1 * caliber, 5)(position)
+    distance = distance + 0.07 * caliber * folds
+    canvas.paint("bowel_wall", box, distance)
+    content = rng.choice(list(LOOP_CONTENTS), p=list(LOOP_CONTENTS.values()))
+    if content == "collapsed":
+        canvas.paint("chyme", box, distance + 0.55 * caliber + 0.25 * caliber * folds, opacity=0.7)
+        return
+    lumen = distance + LOOP_WALL[0] + LOOP_WALL[1] * caliber + 0.12 * caliber * np.maximum(folds, 0)
+    canvas.paint("chyme" if content == "bowel_gas" else fluid, box, lumen)
+    if content == "bowel_gas":
+        level = position[1] - (points[:, 1].mean() + rng.uniform(-0.5, 0.5) * caliber)
+        canvas.paint("gas", box, np.maximum(lumen + 0.3, level))
+
+
+def _wander(start: np.ndarray, step: float, count: int, rng: np.random.Generator, body: Body) -> np.ndarray:
+    """A smooth random path (n, 3) that turns back at the walls."""
     heading = rng.normal(size=3)
-    points = [point]
+    points = [start]
     for _ in range(count):
         heading = heading / np.linalg.norm(heading) + 0.55 * rng.normal(size=3)
         ahead = points[-1] + step * heading / np.linalg.norm(heading)
         rho = np.hypot(ahead[0] / body.inner_half_width, ahead[1] / body.inner_half_depth)
-        if rho > 0.85:
+        if rho > WALL_SHARE:
             heading[:2] = -heading[:2]
             ahead = points[-1] + step * heading / np.linalg.norm(heading)
         if abs(ahead[0]) < 1.2 * body.pitch:  # the great vessels lie before the spine
@@ -65,98 +135,107 @@ def _wander(point: np.ndarray, step: float, count: int, rng: np.random.Generator
     return np.array(points)
 
 
-def _paint_colon(canvas: Canvas, anatomy) -> None:
+def _paint_colon(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     """Ascending, transverse and descending colon with haustra."""
-    body, rng = anatomy.body, anatomy.rng("colon")
-    w, d, h = body.inner_half_width, body.inner_half_depth, body.pitch
-    caliber = float(np.interp(anatomy.age_years, (0, 2, 8, 16), (8.5, 11.0, 14.0, 18.0)))
-    edge = 1.0 - 1.15 * caliber / w
-    sag = rng.uniform(0.0, 1.3)
-    courses = {
-        "right": [(-edge, 0.20, -1.3), (-edge, 0.22, 0.3), (-edge * 0.97, 0.18, 1.5), (-edge * 0.85, -0.1, 2.3)],
-        "across": [
+    caliber = float(np.interp(body.age_years, *COLON_RADIUS_MM))
+    sag = rng.uniform(*COLON_SAG)
+    for name, course in _colon_courses(1.0 - 1.15 * caliber / body.inner_half_width, sag).items():
+        scatter = rng.normal(0, 0.15 * caliber, (len(course), 3))
+        points = _refine(np.array(course) * _inner_sizes(body) + scatter, SEGMENTS_A_STRETCH)
+        slack = rng.uniform(*DESCENDING_WIDTH)
+        slack = COLON_WIDTH.get(name, slack)
+        mean, change, wave = HAUSTRA
+        radii = caliber * slack * (mean + change * np.cos(np.arange(len(points)) * wave + rng.uniform(0, 6)))
+        _paint_colon_part(canvas, points, radii, rng)
+
+
+def _colon_courses(edge: float, sag: float) -> dict[str, list[tuple[float, float, float]]]:
+    """The parts of the colon, each in the direction of its content.
+
+    ``edge`` is where the outer wall is touched, as a share of the cavity's half width; the left flexure lies higher
+    than the right one, and the transverse colon hangs ``sag`` vertebrae between them, before all else.
+    """
+    return {
+        "ascending": [(-edge, 0.20, -1.3), (-edge, 0.22, 0.3), (-edge * 0.97, 0.18, 1.5), (-edge * 0.85, -0.1, 2.3)],
+        "transverse": [
             (-0.78, -0.35, 2.3),
             (-0.45, -0.68, 2.2 - sag),
             (0.0, -0.76, 1.9 - sag),
             (0.45, -0.68, 2.8 - sag),
             (0.75, -0.25, 4.3),
         ],
-        "left": [(edge * 0.92, -0.05, 4.6), (edge * 0.98, 0.22, 3.2), (edge, 0.26, 1.2), (edge * 0.97, 0.2, -1.3)],
+        "descending": [
+            (edge * 0.92, -0.05, 4.6),
+            (edge * 0.98, 0.22, 3.2),
+            (edge, 0.26, 1.2),
+            (edge * 0.97, 0.2, -1.3),
+        ],
     }
-    for name, course in courses.items():
-        points = _refine(np.array(course) * [w, d, h] + rng.normal(0, 0.15 * caliber, (len(course), 3)), 5)
-        slack = {"right": 1.0, "across": 0.9, "left": rng.uniform(0.5, 0.85)}[name]
-        radii = caliber * slack * (0.9 + 0.16 * np.cos(np.arange(len(points)) * 2.3 + rng.uniform(0, 6)))
-        _paint_colon_part(canvas, points, radii, rng)
 
 
 def _paint_colon_part(canvas: Canvas, points: np.ndarray, radii: np.ndarray, rng: np.random.Generator) -> None:
+    """Stool with bubbles of gas; in front, in some stretches, gas alone."""
     tube = canvas.tube(points, radii, canvas.soft)
     if tube is None:
         return
     box, distance = tube
-    p = canvas.at(box, canvas.soft)
+    position = canvas.at(box, canvas.soft)
+    _, y, z = position
     caliber = float(radii.mean())
-    distance = distance + 0.10 * caliber * Waves.draw(rng, 1.6 * caliber, 5)(p)
-    lumen = distance + 1.3 + 0.05 * caliber
+    distance = distance + 0.10 * caliber * Waves.draw(rng, 1.6 * caliber, 5)(position)
+    lumen = distance + COLON_WALL[0] + COLON_WALL[1] * caliber
     canvas.paint("bowel_wall", box, distance)
     canvas.paint("stool", box, lumen)
-    speckle = Waves.draw(rng, 0.55 * caliber, 9)(p)
-    canvas.paint("gas", box, np.maximum(lumen + 0.5, (rng.uniform(1.0, 1.9) - speckle) * 2.0), opacity=0.75)
-    # Gas collects in front, in some stretches.
-    stretch = Waves.draw(rng, 9.0 * caliber, 4)(p)
-    nearest = (
-        np.interp(p[2].ravel(), *_sorted_by_height(points)).reshape(p[2].shape)
-        if np.ptp(points[:, 2]) > np.ptp(points[:, 0])
-        else points[:, 1].mean()
-    )
-    level = p[1] - nearest + 0.25 * caliber - 0.9 * caliber * stretch
+    speckle = Waves.draw(rng, 0.55 * caliber, 9)(position)
+    bubbles = (rng.uniform(1.0, 1.9) - speckle) * 2.0
+    canvas.paint("gas", box, np.maximum(lumen + 0.5, bubbles), opacity=0.75)
+    stretch = Waves.draw(rng, 9.0 * caliber, 4)(position)
+    level = y - _middle_y(points, z) + 0.25 * caliber - 0.9 * caliber * stretch
     canvas.paint("gas", box, np.maximum(lumen + 0.3, level))
 
 
-def _sorted_by_height(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    order = np.argsort(points[:, 2])
-    return points[order, 2], points[order, 1]
+def _middle_y(points: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """y of a part's middle line: at each height for a part that runs upright, else one for all of it."""
+    if np.ptp(points[:, 2]) <= np.ptp(points[:, 0]):
+        return points[:, 1].mean()
+    upward = points[np.argsort(points[:, 2])]
+    return np.interp(z.ravel(), upward[:, 2], upward[:, 1]).reshape(z.shape)
 
 
 def _refine(points: np.ndarray, parts: int) -> np.ndarray:
     """Cut every segment in ``parts`` and round the corners."""
-    t = np.linspace(0, len(points) - 1, (len(points) - 1) * parts + 1)
-    fine = np.stack([np.interp(t, np.arange(len(points)), points[:, k]) for k in range(3)], axis=1)
+    known = np.arange(len(points))
+    wanted = np.linspace(0, len(points) - 1, (len(points) - 1) * parts + 1)
+    fine = np.stack([np.interp(wanted, known, along) for along in points.T], axis=1)
     for _ in range(3):
         fine[1:-1] = 0.25 * fine[:-2] + 0.5 * fine[1:-1] + 0.25 * fine[2:]
     return fine
 
 
-def _paint_stomach(canvas: Canvas, anatomy) -> None:
+def _paint_stomach(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     """Under the left dome; fluid and food behind, gas in front."""
-    body, rng = anatomy.body, anatomy.rng("stomach")
-    w, d, h = body.inner_half_width, body.inner_half_depth, body.pitch
-    fill = rng.uniform(0.75, 1.25)
-    center = np.array([0.40 * w, -0.18 * d, 5.5 * h])
-    radii = np.array([0.36 * w, 0.46 * d, 1.55 * h]) * fill
+    sizes = _inner_sizes(body)
+    half_width, half_depth, pitch = sizes
+    filling = rng.uniform(*STOMACH_FILLING)
+    center = np.array(STOMACH_CENTER) * sizes
+    radii = np.array(STOMACH_RADII) * sizes * filling
     frame = rotation([0, 1, 0], rng.uniform(0.2, 0.6)) @ rotation([1, 0, 0], rng.uniform(-0.4, 0.1))
-    antrum = np.array(
-        [
-            center - [0.1 * w, 0.1 * d, 0.8 * h],
-            [0.12 * w, -0.55 * d, 3.6 * h],
-            [-0.15 * w, -0.45 * d, 3.4 * h],
-            [-0.28 * w, -0.2 * d, 3.3 * h],
-        ]
-    )
-    tube = canvas.tube(antrum, np.array([0.75, 0.65, 0.45, 0.3]) * h * (0.5 + 0.5 * fill), canvas.soft)
+    start = center - [0.1 * half_width, 0.1 * half_depth, 0.8 * pitch]
+    antrum = np.stack([start, *(np.array(ANTRUM) * sizes)])
+    tube = canvas.tube(antrum, np.array(ANTRUM_RADII) * pitch * (0.5 + 0.5 * filling), canvas.soft)
     reach = np.full(3, radii.max() * 1.15)
     box = canvas.find_box(center - reach, center + reach, canvas.soft)
     parts = [tube] if tube is not None else []
     if box is not None:
-        p = canvas.at(box, canvas.soft)
-        body_part = ellipsoid(local(p, center, frame), radii) + 0.03 * w * Waves.draw(rng, 0.6 * w, 5)(p)
-        parts.append((box, np.maximum(body_part, p[2] - dome_height(p, body) + 0.5)))
+        position = canvas.at(box, canvas.soft)
+        sac = ellipsoid(local(position, center, frame), radii)
+        sac = sac + 0.03 * half_width * Waves.draw(rng, 0.6 * half_width, 5)(position)
+        parts.append((box, np.maximum(sac, position[2] - dome_height(position, body) + 0.5)))
     level = center[1] + rng.uniform(-0.75, 0.35) * radii[1]
-    content = rng.choice(["chyme", "food", "oral_contrast"], p=[0.5, 0.35, 0.15])
+    content = rng.choice(list(STOMACH_CONTENTS), p=list(STOMACH_CONTENTS.values()))
     for part, distance in parts:
         canvas.paint("stomach_wall", part, distance)
     for part, distance in parts:
-        lumen = distance + 2.2 + 0.06 * h
+        lumen = distance + STOMACH_WALL[0] + STOMACH_WALL[1] * pitch
         canvas.paint(content, part, lumen)
         canvas.paint("gas", part, np.maximum(lumen, canvas.soft[1][part] - level))

@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import numpy as np
 
-# Ages (years) of the knots below.
 _KNOT_YEARS = (0.0, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0)
+"""Ages of the knots of the three curves below."""
 
-# Mean waist circumference, cm. Two years and older: about those of McDowell et al.,
-# Anthropometric Reference Data for Children and Adults, National Health
-# Statistics Reports 10 (2008). Infants: abdominal circumference of newborns
-# (about 33-36 cm) joined smoothly to the two-year value.
 _WAIST_CM = (36.0, 42.0, 45.0, 48.0, 51.5, 55.5, 60.0, 65.0, 70.0, 74.0, 77.0)
+"""Mean waist circumference.
 
-# Length of the lumbar spine L1-L5, cm: 7 at birth, 10.5-11 at five, 15.5-16 at
-# maturity (after Dimeglio, Growth in Pediatric Orthopaedics, J Pediatr Orthop
-# 2001;21:549).
+Two years and older: about those of McDowell et al., Anthropometric Reference Data for Children and Adults,
+National Health Statistics Reports 10 (2008). Infants: abdominal circumference of newborns (about 33-36 cm) joined
+smoothly to the two-year value.
+"""
+
 _LUMBAR_CM = (7.0, 8.0, 8.6, 9.4, 10.5, 11.3, 12.1, 13.0, 14.0, 15.0, 15.7)
+"""Length of the lumbar spine L1-L5: 7 at birth, 10.5-11 at five, 15.5-16 at maturity.
 
-# Depth of the trunk over its width, an estimate. Infants are nearly round.
+After Dimeglio, Growth in Pediatric Orthopaedics, J Pediatr Orthop 2001;21:549.
+"""
+
 _DEPTH_OVER_WIDTH = (0.86, 0.85, 0.84, 0.81, 0.78, 0.75, 0.73, 0.72, 0.71, 0.70, 0.69)
+"""Depth of the trunk over its width, an estimate. Infants are nearly round."""
 
-# Quantiles of the volume (ml) of 592 renal lesions outlined before treatment
-# in the trials AREN0532, AREN0533 and AREN0534 of the Children's Oncology Group
-# (1,553 lesions over all time points; most are of AREN0534, bilateral disease).
 WILMS_VOLUME_QUANTILES = (
     (0.00, 0.3),
     (0.05, 1.6),
@@ -41,6 +41,17 @@ WILMS_VOLUME_QUANTILES = (
     (0.99, 1914.0),
     (1.00, 2422.0),
 )
+"""Quantiles of the volume (ml) of 592 renal lesions outlined before treatment.
+
+In the trials AREN0532, AREN0533 and AREN0534 of the Children's Oncology Group (1,553 lesions over all time points;
+most are of AREN0534, bilateral disease).
+"""
+
+KIDNEY_WIDTH, KIDNEY_THICKNESS = 0.52, 0.44
+"""Width and thickness of a kidney over its length: estimates that give 13-15 ml in the newborn, 125 ml at sixteen."""
+
+KIDNEY_LENGTH_SPREAD = 0.07
+"""Standard deviation of the logarithm of one child's kidney length around the mean for the age: an estimate."""
 
 
 def waist_cm(age_years: float) -> float:
@@ -70,17 +81,13 @@ def kidney_length_mm(age_years: float) -> float:
 
 
 def kidney_volume_ml(length_mm: float) -> float:
-    """Volume of one kidney in ml by the ellipsoid formula of ultrasound.
-
-    pi/6 x length x width x thickness, with width 0.52 and thickness 0.44 of
-    the length: 13-15 ml in the newborn and about 125 ml at sixteen.
-    """
-    return float(np.pi / 6.0 * 0.52 * 0.44 * (length_mm / 10.0) ** 3)
+    """Volume of one kidney in ml by the ellipsoid formula of ultrasound: pi/6 x length x width x thickness."""
+    return float(np.pi / 6.0 * KIDNEY_WIDTH * KIDNEY_THICKNESS * (length_mm / 10.0) ** 3)
 
 
 def draw_kidney_length_mm(age_years: float, rng: np.random.Generator) -> float:
     """One child's kidney length in mm: 7 % standard deviation around the mean."""
-    return kidney_length_mm(age_years) * float(np.exp(0.07 * np.clip(rng.normal(), -2, 2)))
+    return kidney_length_mm(age_years) * float(np.exp(KIDNEY_LENGTH_SPREAD * np.clip(rng.normal(), -2, 2)))
 
 
 def draw_tumor_volume_ml(rng: np.random.Generator, smallest: float = 1.0) -> float:
