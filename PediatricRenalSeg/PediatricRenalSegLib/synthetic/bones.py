@@ -7,8 +7,6 @@ slices look like a child's CT.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from .body import VERTEBRA_HALF_DEPTH, Body
@@ -27,33 +25,32 @@ WAIST = 0.07, 0.06
 FLAT_BACK = 0.40
 """Where the back of the bodies, toward the canal, is cut flat."""
 
+CORTEX_OF_BODY, CORTEX_OF_ARCH, CORTEX_OF_RIB, CORTEX_OF_ILIUM = (0.035, 0.4), (0.03, 0.5), (0.02, 0.5), (0.03, 0.6)
+"""Thickness of compact bone: vertebrae, and mm added."""
+
 BODY_WITHOUT_DISC = 0.72, 0.82
 """Least and most share of a vertebra's height that is bone, the rest is disc."""
 
 CANAL_Y, CANAL_RADIUS, CORD_RADIUS = VERTEBRA_HALF_DEPTH + 0.30, 0.30, 0.15
 """Center and radius of the spinal canal, and the cord in it; the cord is painted over the whole length."""
 
-LAMINA_RADIUS, LAMINA_HALF_THICKNESS = 0.38, 0.09
-"""The ring of bone around the canal."""
+LAMINA_RADIUS, LAMINA_HALF_THICKNESS, LAMINA_Z, LAMINA_HALF_Z = 0.38, 0.09, -0.08, 0.30
+"""The ring of bone around the canal; center and half of its height, from the middle of the vertebra."""
 
-TRANSVERSE_END, SHORTER_IN_CHEST = 1.15, 0.25
-"""How far the transverse processes reach from the midline, and how much less in the chest."""
+TRANSVERSE_BEGIN, TRANSVERSE_END, SHORTER_IN_CHEST = 0.35, 1.15, 0.25
+"""Between which distances from the midline the transverse processes lie, and how much less far in the chest."""
 
+TRANSVERSE_Y, TRANSVERSE_Z, TRANSVERSE_RADIUS, TRANSVERSE_SWEEP = 0.72, 0.05, 0.11, 0.12
+"""Their middle line and radius, and how much they point backward."""
 
-@dataclass(frozen=True)
-class _Block:
-    """A part of the vertebral arch: center and half size. ``z`` is counted from the middle of the vertebra."""
+FACET_SIDE, FACET_Y, FACET_RADIUS, FACET_Z, FACET_HALF_Z = 0.52, 0.95, 0.17, 0.32, 0.2
+"""Facet joints: columns on both sides, at both ends of the vertebra."""
 
-    side: float
-    half_side: float
-    y: float
-    half_y: float
-    z: float
-    half_z: float
+SPINOUS_HALF_SIDE, SPINOUS_Y, SPINOUS_Z, SPINOUS_HALF_Z, SPINOUS_FALL = 0.085, (1.05, 1.62), -0.12, 0.22, 0.25
+"""Spinous process: half its width, from where to where it reaches, center and half of its height, and its fall."""
 
-
-PEDICLE = _Block(0.42, 0.12, 0.55, 0.28, 0.10, 0.20)
-"""From the body to the arch, on both sides."""
+PEDICLE_SIDE, PEDICLE_Y, PEDICLE_Z = (0.42, 0.12), (0.55, 0.28), (0.10, 0.20)
+"""Pedicles, from the body to the arch on both sides: center and half size."""
 
 RIB_LEVEL_12, RIB_STEP = 4.55, 0.93
 """Height of the twelfth rib's head, and from one rib to the next above it."""
@@ -76,6 +73,16 @@ RIB_ENDS = {12: 0.75, 11: 1.25, 10: 1.85, 9: 2.05, 8: 2.25, 7: 2.45, 6: 2.6}
 CARTILAGE, FLOATING_RIB = 0.55, 11
 """Angle over which a rib goes on as cartilage; from the eleventh down they end free."""
 
+ILIAC_BACK, ILIAC_FRONT = (0.30, 1.0), (0.74, -0.12)
+"""Ends of a wing, beside the sacrum and at the anterior superior iliac spine.
+
+x in half widths of the trunk; y of the back end in vertebrae from the spine's center, of the front one in half depths
+from the trunk's.
+"""
+
+ILIAC_HALF_THICKNESS, ILIAC_THICKER_ENDS = (0.10, 0.8), 0.05
+"""Half the thickness of a wing in its middle: vertebrae, and mm added; and vertebrae that are added at both ends."""
+
 ILIAC_CREST, CREST_SAG = 0.2, 0.75
 """Height of the iliac crest at its highest, and how much lower it is at both ends."""
 
@@ -90,12 +97,18 @@ def paint_bones(canvas: Canvas, body: Body, rng_of: RandomParts) -> None:
     _paint_ilium(canvas, body)
 
 
+def _length(size: tuple[float, float], pitch: float) -> float:
+    """Vertebrae, and mm added, in mm."""
+    vertebrae, added = size
+    return vertebrae * pitch + added
+
+
 def _paint_bone(
-    canvas: Canvas, box: Box, distance: np.ndarray, cortex: float, roughness: np.ndarray | float = 0.0
+    canvas: Canvas, box: Box, distance: np.ndarray, cortex_mm: float, roughness: np.ndarray | float = 0.0
 ) -> None:
     """A shell of compact bone with marrow inside."""
     canvas.paint("bone", box, distance, clip=False)
-    canvas.paint("marrow", box, distance + cortex * (1.0 + roughness), clip=False)
+    canvas.paint("marrow", box, distance + cortex_mm * (1.0 + roughness), clip=False)
 
 
 def _paint_spine(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
@@ -118,9 +131,9 @@ def _paint_spine(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     canvas.paint("muscle", box, column - 0.10 * pitch, clip=False)  # ligaments and crura
     canvas.paint("disc", box, column, clip=False)
     rough = 0.4 * Waves.draw(rng, 0.5 * pitch, 4)((x, y, z))
-    _paint_bone(canvas, box, vertebra, 0.035 * pitch + 0.4, rough)
+    _paint_bone(canvas, box, vertebra, _length(CORTEX_OF_BODY, pitch), rough)
 
-    _paint_bone(canvas, box, _arch(pitch, x, y, step, chest), 0.03 * pitch + 0.5)
+    _paint_bone(canvas, box, _arch(pitch, x, y, step, chest), _length(CORTEX_OF_ARCH, pitch))
     deep = y - CANAL_Y * pitch
     canal = np.sqrt((x / 1.15) ** 2 + deep * deep) - CANAL_RADIUS * pitch
     canvas.paint("csf", box, canal + 0.02 * pitch, clip=False)
@@ -141,25 +154,29 @@ def _arch(pitch: float, x: np.ndarray, y: np.ndarray, step: np.ndarray, chest: n
     side = np.abs(x)
     deep = y - CANAL_Y * pitch
     ring = np.sqrt((x / 1.15) ** 2 + (deep * 0.95) ** 2) - LAMINA_RADIUS * pitch
-    lamina = np.maximum(np.abs(ring) - LAMINA_HALF_THICKNESS * pitch, np.abs(step + 0.08 * pitch) - 0.30 * pitch)
-
-    pedicle = np.maximum(
-        np.abs(side - PEDICLE.side * pitch) - PEDICLE.half_side * pitch,
-        np.abs(y - PEDICLE.y * pitch) - PEDICLE.half_y * pitch,
+    lamina = np.maximum(
+        np.abs(ring) - LAMINA_HALF_THICKNESS * pitch, np.abs(step - LAMINA_Z * pitch) - LAMINA_HALF_Z * pitch
     )
-    pedicle = np.maximum(pedicle, np.abs(step - PEDICLE.z * pitch) - PEDICLE.half_z * pitch)
 
-    sweep = y - 0.72 * pitch - 0.12 * (side - 0.4 * pitch)  # the transverse processes point a little backward
-    transverse = np.sqrt(sweep**2 + (0.8 * (step - 0.05 * pitch)) ** 2) - 0.11 * pitch
+    pedicle, deep, height = (
+        np.abs(along - center * pitch) - half * pitch
+        for along, (center, half) in ((side, PEDICLE_SIDE), (y, PEDICLE_Y), (step, PEDICLE_Z))
+    )
+    pedicle = np.maximum(np.maximum(pedicle, deep), height)
+
+    sweep = y - TRANSVERSE_Y * pitch - TRANSVERSE_SWEEP * (side - 0.4 * pitch)
+    transverse = np.sqrt(sweep**2 + (0.8 * (step - TRANSVERSE_Z * pitch)) ** 2) - TRANSVERSE_RADIUS * pitch
     transverse = np.maximum(transverse, side - (TRANSVERSE_END - SHORTER_IN_CHEST * chest) * pitch)
-    transverse = np.maximum(transverse, 0.35 * pitch - side)
+    transverse = np.maximum(transverse, TRANSVERSE_BEGIN * pitch - side)
 
-    facet = np.sqrt((side - 0.52 * pitch) ** 2 + (y - 0.95 * pitch) ** 2) - 0.17 * pitch
-    facet = np.maximum(facet, np.abs(np.abs(step) - 0.32 * pitch) - 0.2 * pitch)
+    facet = np.sqrt((side - FACET_SIDE * pitch) ** 2 + (y - FACET_Y * pitch) ** 2) - FACET_RADIUS * pitch
+    facet = np.maximum(facet, np.abs(np.abs(step) - FACET_Z * pitch) - FACET_HALF_Z * pitch)
 
-    fall = (y - 0.75 * pitch) / pitch  # the spinous process points downward
-    spinous = np.maximum(side - 0.085 * pitch, np.abs(step + 0.12 * pitch + 0.25 * fall * pitch) - 0.22 * pitch)
-    spinous = np.maximum(spinous, np.maximum(1.05 * pitch - y, y - 1.62 * pitch))
+    fall = SPINOUS_FALL * ((y - 0.75 * pitch) / pitch) * pitch
+    height = np.abs(step - SPINOUS_Z * pitch + fall) - SPINOUS_HALF_Z * pitch
+    spinous = np.maximum(side - SPINOUS_HALF_SIDE * pitch, height)
+    begin, end = SPINOUS_Y
+    spinous = np.maximum(spinous, np.maximum(begin * pitch - y, y - end * pitch))
     return np.minimum(np.minimum(np.minimum(lamina, pedicle), np.minimum(transverse, spinous)), facet)
 
 
@@ -174,8 +191,7 @@ def _paint_ribs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     depth = canvas.in_muscle[box]
     across, deep = x / body.half_width, y / body.half_depth
     angle = np.arccos(np.clip(deep / np.sqrt(across**2 + deep**2), -1, 1))
-    height = RIB_HALF_HEIGHT[0] * pitch + RIB_HALF_HEIGHT[1]
-    thick = RIB_HALF_THICKNESS[0] * pitch + RIB_HALF_THICKNESS[1]
+    height, thick = _length(RIB_HALF_HEIGHT, pitch), _length(RIB_HALF_THICKNESS, pitch)
     # In the middle of the wall, and deeper beside the spine.
     into = depth - (0.45 * body.muscle + 0.3 * thick + 0.5 * pitch * (1.0 - smoothstep(angle, 0.15, 0.55)))
     bone = np.full(depth.shape, FAR_MM, np.float32)
@@ -191,7 +207,7 @@ def _paint_ribs(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
             front = np.maximum(distance, np.maximum(end - angle, angle - (end + CARTILAGE)) * 20.0)
             cartilage = np.minimum(cartilage, front)
     canvas.paint("cartilage", box, cartilage, clip=False)
-    _paint_bone(canvas, box, bone, 0.02 * pitch + 0.5)
+    _paint_bone(canvas, box, bone, _length(CORTEX_OF_RIB, pitch))
 
 
 def _paint_ilium(canvas: Canvas, body: Body) -> None:
@@ -202,16 +218,17 @@ def _paint_ilium(canvas: Canvas, body: Body) -> None:
         return
     box = (slice(0, low[-1] + 1), *canvas.everywhere[1:])
     across, along, top = iliac_plate(body, canvas.at(box, canvas.fixed))
-    plate = np.abs(across) - (0.10 * pitch + 0.8 + 0.05 * pitch * np.abs(2 * along / length - 1))
+    thicker = ILIAC_THICKER_ENDS * pitch * np.abs(2 * along / length - 1)
+    plate = np.abs(across) - (_length(ILIAC_HALF_THICKNESS, pitch) + thicker)
     ends = np.maximum(-along, along - length)
     wing = smooth_intersection(plate, np.maximum(top, ends), 1.5)
-    _paint_bone(canvas, box, wing, 0.03 * pitch + 0.6)
+    _paint_bone(canvas, box, wing, _length(CORTEX_OF_ILIUM, pitch))
 
 
 def _iliac_ends(body: Body) -> np.ndarray:
-    """Back and front end (x, y) of the left wing, mm: beside the sacrum, and the anterior superior iliac spine."""
-    back = (0.30 * body.half_width, body.spine_y + 1.0 * body.pitch)
-    return np.array([back, (0.74 * body.half_width, -0.12 * body.half_depth)])
+    """Back and front end (x, y) of the left wing, mm."""
+    back = (ILIAC_BACK[0] * body.half_width, body.spine_y + ILIAC_BACK[1] * body.pitch)
+    return np.array([back, (ILIAC_FRONT[0] * body.half_width, ILIAC_FRONT[1] * body.half_depth)])
 
 
 def iliac_length(body: Body) -> float:

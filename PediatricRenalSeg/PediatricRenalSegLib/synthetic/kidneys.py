@@ -47,6 +47,9 @@ BEND = 0.10, 0.22
 FULLER_UPPER_POLE = 0.10
 """Share by which the upper pole is thicker and the lower one thinner."""
 
+SURFACE_WAVES = 0.022, 0.006
+"""How far slow and fine waves move the surface, as shares of the half length."""
+
 LOBES = 7, 11
 """Fewest lobes in a section, and one more than the most."""
 
@@ -59,8 +62,8 @@ HYDRONEPHROSIS, WIDE_PELVIS, PELVIS = 0.10, (1.6, 2.3), (0.5, 1.1)
 CYSTIC = 0.05
 """Share of kidneys with a cyst."""
 
-PERIRENAL_FAT_MM = (0, 3, 16), (1.2, 2.0, 6.0)
-"""Thickness by age in years; one kidney's is 0.6 to 1.5 of it."""
+PERIRENAL_FAT_MM, PERIRENAL_SPREAD, PERIRENAL_WAVES = ((0, 3, 16), (1.2, 2.0, 6.0)), (0.6, 1.5), 0.35
+"""Thickness by age in years, by what it is multiplied at one kidney, and how much it varies around it."""
 
 SINUS, SINUS_DEPTH = (0.46, 0.55, 0.30), 0.62
 """Half size of the sinus, and its center toward the hilum."""
@@ -76,6 +79,9 @@ RENAL_PELVIS, RENAL_PELVIS_DEPTH = (0.24, 0.50, 0.13), 0.95
 
 CALYCES, CALYCES_DEPTH = (0.42, 0.50, 0.17), 0.55
 """The same for the space that holds the calyces."""
+
+HILAR_VESSELS, HILAR_VESSELS_CENTER = (0.3, 0.4, 0.07), (0.1, 0.8, 0.14)
+"""Half size (the last one a share of the half length, too) and center of the vessels in the sinus."""
 
 CYST_RADIUS = 0.12, 0.4
 """Least and most radius of a cyst, as a share of the half length."""
@@ -178,9 +184,9 @@ def paint_fat(canvas: Canvas, kidneys: tuple[Kidney, ...], age_years: float, rng
             continue
         position = canvas.at(box, canvas.soft)
         u, v, w = kidney.local(position)
-        thick = np.interp(age_years, *PERIRENAL_FAT_MM) * rng.uniform(0.6, 1.5)
+        thick = np.interp(age_years, *PERIRENAL_FAT_MM) * rng.uniform(*PERIRENAL_SPREAD)
         wave = Waves.draw(rng, 25.0, 4)(position)
-        distance = kidney.surface(u * 0.97, v, w) - thick * (1.0 + 0.35 * wave)
+        distance = kidney.surface(u * 0.97, v, w) - thick * (1.0 + PERIRENAL_WAVES * wave)
         canvas.paint("visceral_fat", box, distance)
 
 
@@ -204,7 +210,7 @@ def _paint_kidney(canvas: Canvas, kidney: Kidney, rng: np.random.Generator) -> N
     length, width, _ = kidney.radii
     wave = Waves.draw(rng, 0.9 * length, 5)(position)
     fine = Waves.draw(rng, 0.35 * length, 5)(position)
-    surface = kidney.surface(u, v, w) + 0.022 * length * wave + 0.006 * length * fine
+    surface = kidney.surface(u, v, w) + SURFACE_WAVES[0] * length * wave + SURFACE_WAVES[1] * length * fine
 
     # Lobes lie around the sinus like segments of an orange.
     around = np.arctan2(u * (width / length), -(v - 0.3 * width)) + 0.25 * wave
@@ -257,7 +263,7 @@ def _paint_pelvis(
 ) -> None:
     """The collecting system: a flat funnel toward the hilum, and calyces. ``place``: local coordinates."""
     u, v, w = place
-    length, width, thickness = kidney.radii
+    length, width, _ = kidney.radii
     size = kidney.pelvis
     long, wide, thick = _scaled(RENAL_PELVIS, kidney)
     center = (u, v - RENAL_PELVIS_DEPTH * width, w + 0.02 * length)
@@ -267,8 +273,9 @@ def _paint_pelvis(
     calyces = np.maximum(calyces, (0.65 - 0.35 * (size - 0.5) - lobe) * 0.08 * length)
     urine = np.minimum(funnel, calyces) + 0.02 * length * fine
     canvas.paint("urine", box, np.maximum(urine, surface - 0.15 * width))
-    center = (u - 0.1 * length, v - 0.8 * width, w - 0.14 * thickness)
-    vessels = ellipsoid(center, (0.3 * length, 0.4 * width, 0.07 * length))
+    vessels_at = relative((u, v, w), _scaled(HILAR_VESSELS_CENTER, kidney))
+    long, wide, thick = HILAR_VESSELS
+    vessels = ellipsoid(vessels_at, (long * length, wide * width, thick * length))
     canvas.paint("renal_vein", box, np.maximum(vessels, 0.2 * width - v), opacity=0.8)
 
 

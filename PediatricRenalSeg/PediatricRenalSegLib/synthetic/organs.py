@@ -30,14 +30,23 @@ RIGHT_DOME, LEFT_DOME = (-0.45, 0.62), (0.48, 0.60)
 DOME_DEPTH = -0.10, 1.12
 """The same in y, for both domes."""
 
+DIAPHRAGM = 0.2
+"""Thickness of the diaphragm in vertebrae."""
+
 DOME_SLOPE, LEFT_DOME_LOWER, DOME_VALLEY = 3.6, 0.45, 1.3
 """In vertebrae: how far a dome falls to its edge, how much lower the left one is, and the middle between them."""
 
 HEART_CENTER, HEART_RADII = (0.14, -0.32, 0.9), (0.52, 0.48, 1.9)
 """The heart, z over the right dome: what of it lies on the diaphragm is seen."""
 
-MEDIASTINUM = 0.11, 0.05
-"""Half width of the mediastinum, and how much it varies."""
+HEART_WALL = 0.16, 1.5
+"""Thickness of its wall: vertebrae, and mm added."""
+
+MEDIASTINUM, MEDIASTINUM_X = (0.11, 0.05), 0.02
+"""Half width of the mediastinum and how much it varies, and its middle: a little to the left."""
+
+LUNG_VESSEL_MESH, LUNG_VESSEL_RADIUS = 0.28, (0.6, 0.008)
+"""Size of the mesh of vessels over the trunk's half width; radius: mm, and half widths added."""
 
 LIVER_BOTTOM, LIVER_BOTTOM_OF_NEWBORN, LIVER_BOTTOM_SPREAD = 2.0, 0.6, 0.45
 """Lower edge at the right flank, how much lower the newborn's is, and standard deviation, all in vertebrae."""
@@ -51,6 +60,21 @@ NEWBORN_UNTIL = 4.0
 LIVER_CLIMB, LIVER_CLIMB_SPREAD = 2.6, (0.95, 1.2)
 """How far the lower edge climbs to the left, in vertebrae a half width, and by what it is multiplied in one child."""
 
+LIVER_RIGHT, CLIMB_BACK, CLIMB_BACK_FROM = -0.85, 0.35, 0.15
+"""x from which the lower edge climbs; mm a mm that it climbs backward, and from which y on."""
+
+LIVER_MEDIAL, MEDIAL_LEAN, MEDIAL_LEVEL = (-0.22, -0.2), (0.55, 0.35), 4.2
+"""The plane that ends the right lobe: x, y and z (vertebrae) that it passes, and mm it moves right a mm back and up."""
+
+LEFT_LOBE_BACK, LEFT_LOBE_LEVEL, LEFT_LOBE_LEAN = -0.12, 5.0, 0.2
+"""Back of the left lobe: y at ``LIVER_REACH`` and at this height in vertebrae, and mm it moves back a mm upward."""
+
+LEFT_LOBE_BOTTOM, LEFT_LOBE_LOWER_IN_NEWBORN, LEFT_LOBE_CLIMB = 3.9, 0.8, 0.25
+"""Its lower edge at the midline, how much lower the newborn's is, both in vertebrae, and its climb to the left."""
+
+LEFT_LOBE_RIGHT = -0.6
+"""x to which it reaches into the right lobe."""
+
 LIVER_VESSELS = {"portal_vein": 0.75, "hepatic_vein": 0.85}
 """The trees of vessels, and their meshes' size over the trunk's half width."""
 
@@ -59,6 +83,15 @@ GALLBLADDER_CENTER, GALLBLADDER_RADII, GALLBLADDER_FILLING = (-0.42, -0.30, 1.25
 
 SPLEEN_CENTER, SPLEEN_Z, SPLEEN_RADII = (0.74, 0.28), (5.2, 5.8), (0.36, 0.52, 1.65)
 """The spleen: x and y, least and most height, and radii; one child's is 0.85 to 1.15 of them."""
+
+GALLBLADDER_TILT, GALLBLADDER_ROLL = (0.2, 0.7), (-0.5, 0.2)
+"""Least and most radians that it is turned about x, and about z.
+
+The tilt has the wrong sign: the upper end lies in front, in the body the fundus is low in front.
+"""
+
+SPLEEN_TURN, SPLEEN_TILT = (0.2, 0.6), (-0.1, 0.3)
+"""Least and most radians that it is turned about z, and about y. The turn has the wrong sign."""
 
 SPLEEN_HOLLOW, SPLEEN_HOLLOW_SIZE = (0.42, 0.22), 0.9
 """How far inward and forward lies what hollows the spleen out (the stomach), and its size over the spleen's."""
@@ -71,6 +104,12 @@ PANCREAS_TAIL = 0.48, -0.05, 4.7
 
 PANCREAS_RADII = 0.42, 0.46, 0.32, 0.32, 0.26
 """Radius from head to tail, in vertebrae."""
+
+PANCREAS_SCATTER = 0.08
+"""Standard deviation of each point of that course, in vertebrae."""
+
+SPLENIC_VEIN, SPLENIC_VEIN_RADIUS = (0.0, 0.30, 0.1), (0.11, 0.6)
+"""Vertebrae from the pancreas's middle line, behind it; radius: vertebrae, and mm added."""
 
 ADRENAL_MM = (0, 1, 16), (9.0, 6.0, 11.0)
 """Length of an adrenal's limb by age in years: relatively large in the newborn."""
@@ -106,11 +145,11 @@ def paint_chest(canvas: Canvas, body: Body, rng_of: RandomParts) -> None:
     canvas.paint("muscle", box, over)
     wave = Waves.draw(rng, 0.6 * body.half_width, 4)(position)
     above = over + 0.08 * body.pitch + 0.8
-    beside = (MEDIASTINUM[0] + MEDIASTINUM[1] * wave) * body.half_width - np.abs(x - 0.02 * body.half_width)
+    beside = (MEDIASTINUM[0] + MEDIASTINUM[1] * wave) * body.half_width - np.abs(x - MEDIASTINUM_X * body.half_width)
     # Beside the spine the lungs lie behind the heart.
     behind = np.maximum(0.55 * body.pitch - np.abs(x), body.spine_y - 0.2 * body.pitch - y)
     lung = np.minimum(np.maximum(above, beside), np.maximum(above, behind))
-    canvas.paint("mesentery", box, over + 0.2 * body.pitch)
+    canvas.paint("mesentery", box, over + DIAPHRAGM * body.pitch)
     canvas.paint("lung", box, lung + 0.5)
     _paint_lung_vessels(canvas, box, position, lung + 2.0, rng, body)
     _paint_heart(canvas, box, position, over, wave, body)
@@ -125,16 +164,17 @@ def _paint_heart(
     heart = ellipsoid(relative(position, center), radii) + 1.5 * wave
     heart = np.maximum(heart, over + 0.1 * body.pitch)
     canvas.paint("heart_wall", box, heart)
-    canvas.paint("heart", box, heart + 0.16 * body.pitch + 1.5)
+    canvas.paint("heart", box, heart + HEART_WALL[0] * body.pitch + HEART_WALL[1])
 
 
 def _paint_lung_vessels(
     canvas: Canvas, box: Box, position: Coordinates, lung: np.ndarray, rng: np.random.Generator, body: Body
 ) -> None:
     """Vessels as the crossings of two smooth fields: thin, branching, everywhere."""
-    scale = 0.28 * body.half_width
+    scale = LUNG_VESSEL_MESH * body.half_width
+    added, share = LUNG_VESSEL_RADIUS
     first, second = Waves.draw(rng, scale, 7)(position), Waves.draw(rng, scale, 7)(position)
-    vessel = (np.sqrt(first * first + second * second) * 0.16 * scale) - (0.6 + 0.008 * body.half_width)
+    vessel = (np.sqrt(first * first + second * second) * 0.16 * scale) - (added + share * body.half_width)
     canvas.paint("lung_vessel", box, np.maximum(vessel, lung), opacity=0.85)
 
 
@@ -178,21 +218,25 @@ def _paint_liver(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
 def _right_lobe(body: Body, position: Coordinates, bottom: np.floating, slope: float, wave: np.ndarray) -> np.ndarray:
     """Between the lower edge, which climbs to the left and to the back, and a plane that leans over the spine."""
     x, y, z = position
-    right = -0.85 * body.inner_half_width
+    right = LIVER_RIGHT * body.inner_half_width
     climb = bottom + (x - right) * slope * (LIVER_CLIMB * body.pitch) / body.inner_half_width
-    climb = climb + 0.35 * np.maximum(y - 0.15 * body.half_depth, 0.0) + 0.10 * body.pitch * wave
+    climb = climb + CLIMB_BACK * np.maximum(y - CLIMB_BACK_FROM * body.half_depth, 0.0) + 0.10 * body.pitch * wave
     lower = (climb - z) * 0.75
-    medial = x + 0.22 * body.inner_half_width + 0.55 * (y + 0.2 * body.half_depth) - 0.35 * (z - 4.2 * body.pitch)
+    (across, deep), (lean_back, lean_up) = LIVER_MEDIAL, MEDIAL_LEAN
+    medial = x - across * body.inner_half_width + lean_back * (y - deep * body.half_depth)
+    medial = medial - lean_up * (z - MEDIAL_LEVEL * body.pitch)
     return smooth_intersection(lower, medial * 0.75, 0.25 * body.pitch)
 
 
 def _left_lobe(body: Body, position: Coordinates, reach: np.floating, newborn: np.float32) -> np.ndarray:
     """In front of the stomach, up to ``reach``; the newborn's reaches farther down."""
     x, y, z = position
-    behind = y + 0.12 * body.half_depth + 0.25 * (x - reach) * 0.5 - 0.2 * (z - 5 * body.pitch)
+    behind = y - LEFT_LOBE_BACK * body.half_depth + 0.125 * (x - reach)
+    behind = behind - LEFT_LOBE_LEAN * (z - LEFT_LOBE_LEVEL * body.pitch)
     lobe = np.maximum(x - reach, behind)
-    lobe = np.maximum(lobe, 3.9 * body.pitch - 0.8 * newborn * body.pitch + 0.25 * x - z)
-    return np.maximum(lobe, -0.6 * body.inner_half_width - x)
+    bottom = LEFT_LOBE_BOTTOM * body.pitch - LEFT_LOBE_LOWER_IN_NEWBORN * newborn * body.pitch
+    lobe = np.maximum(lobe, bottom + LEFT_LOBE_CLIMB * x - z)
+    return np.maximum(lobe, LEFT_LOBE_RIGHT * body.inner_half_width - x)
 
 
 def _paint_liver_vessels(
@@ -215,7 +259,7 @@ def _paint_gallbladder(canvas: Canvas, body: Body, bottom: np.floating, rng: np.
     box = canvas.find_box(center - radii.max(), center + radii.max(), canvas.soft)
     if box is None:
         return
-    frame = rotation([1, 0, 0], rng.uniform(0.2, 0.7)) @ rotation([0, 0, 1], rng.uniform(-0.5, 0.2))
+    frame = rotation([1, 0, 0], rng.uniform(*GALLBLADDER_TILT)) @ rotation([0, 0, 1], rng.uniform(*GALLBLADDER_ROLL))
     distance = ellipsoid(local(canvas.at(box, canvas.soft), center, frame), radii)
     canvas.paint("bowel_wall", box, distance)
     canvas.paint("bile", box, distance + 1.0)
@@ -233,7 +277,7 @@ def _paint_spleen(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     if box is None:
         return
     position = canvas.at(box, canvas.soft)
-    frame = rotation([0, 0, 1], rng.uniform(0.2, 0.6)) @ rotation([0, 1, 0], rng.uniform(-0.1, 0.3))
+    frame = rotation([0, 0, 1], rng.uniform(*SPLEEN_TURN)) @ rotation([0, 1, 0], rng.uniform(*SPLEEN_TILT))
     wave = Waves.draw(rng, 0.5 * body.half_width, 5)(position)
     distance = ellipsoid(local(position, center, frame), radii) + 0.02 * body.half_width * wave
     stomach = center - [SPLEEN_HOLLOW[0] * half_width, SPLEEN_HOLLOW[1] * half_depth, 0]
@@ -252,14 +296,15 @@ def _paint_pancreas(canvas: Canvas, body: Body, rng: np.random.Generator) -> Non
     points = np.array([*PANCREAS_COURSE, PANCREAS_TAIL]) * (half_width, pitch, pitch)
     points[-1, 1] = PANCREAS_TAIL[1] * half_depth
     points[:, 1] += body.spine_front_y
-    points += rng.normal(0, 0.08 * pitch, points.shape)
+    points += rng.normal(0, PANCREAS_SCATTER * pitch, points.shape)
     tube = canvas.tube(points, np.array(PANCREAS_RADII) * pitch, canvas.soft)
     if tube is None:
         return
     box, distance = tube
     distance = distance + 0.10 * pitch * Waves.draw(rng, 0.8 * pitch, 6)(canvas.at(box, canvas.soft))
     canvas.paint("pancreas", box, distance)
-    splenic = canvas.tube(points[1:] + [0, 0.30 * pitch, 0.1 * pitch], 0.11 * pitch + 0.6, canvas.soft)
+    vertebrae, added = SPLENIC_VEIN_RADIUS
+    splenic = canvas.tube(points[1:] + np.array(SPLENIC_VEIN) * pitch, vertebrae * pitch + added, canvas.soft)
     if splenic is not None:
         canvas.paint("portal_vein", *splenic)
 

@@ -22,6 +22,9 @@ TUMOR = 3
 WALL_GIVE = 0.45
 """Share of the growth that the body wall follows."""
 
+RIM_MM = 0.8, 1.8
+"""Least and most thickness of the rim (the pseudocapsule)."""
+
 KEEP_OFF = 1.0
 """Vertebrae: how close a tumor comes to the spine."""
 
@@ -49,6 +52,9 @@ BITE = 0.25, 0.9
 DISTANCE = 0.75, 0.95
 """How far a tumor's center lies from the kidney's surface, less that depth, over its radius: least and most."""
 
+TOWARD_FLANK, TOWARD_FRONT, TOWARD_POLE = (-0.1, 0.9), (0.3, 1.0), (0.6, 1.6)
+"""Least and most of the parts of the direction in which a tumor leaves the kidney."""
+
 POLES = {-1.0: 0.38, 0.0: 0.24, 1.0: 0.38}
 """Lower pole, middle and upper pole, and how often a tumor arises there."""
 
@@ -69,6 +75,9 @@ NECROSIS, HEMORRHAGE, CYSTS, SEPTA, CALCIFICATION, FAT = 0.8, 0.35, 0.30, 0.5, 0
 
 NECROSIS_FROM_MM, HEMORRHAGE_FROM_MM, CYSTS_FROM_MM = 12, 15, 12
 """Radius from which on a tumor may hold each."""
+
+BRIGHT_FROM, NECROSIS_FROM, HEMORRHAGE_FROM, CALCIFICATION_FROM, FAT_FROM = 0.5, (0.2, 1.2), (0.9, 1.4), 1.75, 1.6
+"""Above which value of a smooth field of about unit variance each is seen: the higher, the less of it."""
 
 CYST_COUNT, CYST_PLACE, CYST_RADIUS = (2, 8), (0.1, 0.75), (0.07, 0.28)
 """Fewest cysts and one more than the most; least and most distance from the center and radius over the tumor's."""
@@ -172,7 +181,8 @@ def _draw_attachment(kidney: Kidney, rng: np.random.Generator) -> tuple[np.ndarr
     Any pole; toward the front and the flank, because the back wall does not yield.
     """
     pole = rng.choice(list(POLES), p=list(POLES.values()))
-    out = np.array([kidney.side * rng.uniform(-0.1, 0.9), -rng.uniform(0.3, 1.0), pole * rng.uniform(0.6, 1.6)])
+    flank, front, up = rng.uniform(*TOWARD_FLANK), rng.uniform(*TOWARD_FRONT), pole * rng.uniform(*TOWARD_POLE)
+    out = np.array([kidney.side * flank, -front, up])
     out /= np.linalg.norm(out)
     inner = kidney.frame @ out
     surface = kidney.center + out / np.linalg.norm(inner / kidney.radii)
@@ -278,7 +288,7 @@ def _paint_tumor(canvas: Canvas, tumor: Tumor, body: Body, frame: Coordinates, r
     x, y, _ = canvas.at(box, canvas.fixed)
     surface = smooth_intersection(surface, KEEP_OFF * body.pitch - _from_spine(x, y, body), 0.3 * body.pitch)
     canvas.paint("tumor_rim", box, surface, label=TUMOR)
-    canvas.paint("tumor", box, surface + rng.uniform(0.8, 1.8), label=TUMOR)
+    canvas.paint("tumor", box, surface + rng.uniform(*RIM_MM), label=TUMOR)
     _paint_inside(canvas, box, offset, surface, size, rng)
 
 
@@ -303,20 +313,21 @@ def _paint_inside(
         """Where a field of about unit variance is over a threshold."""
         return np.maximum((threshold - field) * 0.18 * size, inside)
 
-    canvas.paint("tumor_bright", box, region(0.5, -mix), label=TUMOR, opacity=rng.uniform(0.2, 0.9))
+    canvas.paint("tumor_bright", box, region(BRIGHT_FROM, -mix), label=TUMOR, opacity=rng.uniform(0.2, 0.9))
     if rng.uniform() < NECROSIS and size > NECROSIS_FROM_MM:
-        canvas.paint("necrosis", box, region(rng.uniform(0.2, 1.2), mix), label=TUMOR, opacity=rng.uniform(0.6, 1.0))
+        necrosis = region(rng.uniform(*NECROSIS_FROM), mix)
+        canvas.paint("necrosis", box, necrosis, label=TUMOR, opacity=rng.uniform(0.6, 1.0))
     if rng.uniform() < HEMORRHAGE and size > HEMORRHAGE_FROM_MM:
-        canvas.paint("hemorrhage", box, region(rng.uniform(0.9, 1.4), 0.6 * coarse - 0.8 * fine), label=TUMOR)
+        canvas.paint("hemorrhage", box, region(rng.uniform(*HEMORRHAGE_FROM), 0.6 * coarse - 0.8 * fine), label=TUMOR)
     if rng.uniform() < CYSTS and size > CYSTS_FROM_MM:
         _paint_cysts(canvas, box, offset, inside, size, rng)
     if rng.uniform() < SEPTA:
         septa = np.maximum(np.abs(mix - rng.uniform(-0.4, 0.4)) * 0.25 * size - 0.7, inside)
         canvas.paint("tumor_bright", box, septa, label=TUMOR, opacity=rng.uniform(0.4, 0.9))
     if rng.uniform() < CALCIFICATION:
-        canvas.paint("calcification", box, region(1.75, coarse * 0.5 + fine), label=TUMOR)
+        canvas.paint("calcification", box, region(CALCIFICATION_FROM, coarse * 0.5 + fine), label=TUMOR)
     if rng.uniform() < FAT:
-        canvas.paint("fat", box, region(1.6, 0.5 * coarse - fine), label=TUMOR)
+        canvas.paint("fat", box, region(FAT_FROM, 0.5 * coarse - fine), label=TUMOR)
 
 
 def _paint_cysts(
