@@ -23,7 +23,9 @@ from .volume import InputError
 if TYPE_CHECKING:
     import torch
 
-MODELS_FOLDER = Path(__file__).resolve().parent.parent / "Resources" / "Models"
+_LIBRARY = Path(__file__).resolve().parent
+MODELS_FOLDER = (_LIBRARY if (_LIBRARY / "Resources").is_dir() else _LIBRARY.parent) / "Resources" / "Models"
+"""Beside the library, where Slicer wants it; in a wheel within it (``setup.py`` copies it there)."""
 CATALOGUE = "catalogue.json"
 METADATA = "metadata.json"
 REFERENCE_MASK = "reference_mask.npy"

@@ -1,10 +1,14 @@
 """What a forgotten file, a stray import or a path of one machine would break: checked on the text of the files."""
 
 import ast
+import hashlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -80,6 +84,48 @@ def _assert_same(listed: list[str], on_disk: set[str]) -> None:
     assert sorted(on_disk - set(listed)) == [], "on disk, but not in the list"
     assert sorted(set(listed) - on_disk) == [], "in the list, but not on disk"
     assert len(listed) == len(set(listed)), "listed twice"
+
+
+# ---------------------------------------------------------------- wheel
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_models(wheel: Path):
+    """What a wheel installs works without the repository: the program in it lists the models in it."""
+    models = wheel / LIBRARY / "Resources" / "Models"
+    entries = json.loads((models / "catalogue.json").read_text())
+    assert entries == json.loads((MODULE_FOLDER / "Resources" / "Models" / "catalogue.json").read_text())
+    for entry in entries:
+        assert hashlib.sha256((models / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+
+    program = f"import {LIBRARY}; print({LIBRARY}.__file__); from {LIBRARY}.cli import main; main(['models'])"
+    environment = os.environ | {"PYTHONPATH": str(wheel)}
+    command = [sys.executable, "-c", program]
+    run = subprocess.run(command, cwd=wheel, env=environment, check=True, capture_output=True, text=True)
+    file, *listed = run.stdout.splitlines()
+    assert Path(file).is_relative_to(wheel)
+    assert [entry["id"] for entry in entries if entry["id"] not in "\n".join(listed)] == []
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_whole_library(wheel: Path):
+    in_wheel = {path.relative_to(wheel).as_posix() for path in (wheel / LIBRARY).rglob("*.py")}
+    _assert_same(sorted(in_wheel), {path.relative_to(MODULE_FOLDER).as_posix() for path in LIBRARY_FILES})
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The folder of an unpacked wheel; it is built, offline, from a copy, so that the repository stays clean."""
+    copy, built = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(MODULE_FOLDER, copy / MODULE, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*command, "--wheel-dir", built, copy], check=True, capture_output=True)
+    unpacked = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as archive:
+        archive.extractall(unpacked)
+    return unpacked
 
 
 # ---------------------------------------------------------------- imports
