@@ -23,11 +23,13 @@ KIDNEY, KIDNEY_LIGHT, KIDNEY_DARK = (185, 102, 83), (226, 150, 128), (118, 52, 4
 TUMOR, TUMOR_LIGHT, TUMOR_DARK = (112, 206, 116), (184, 246, 180), (38, 120, 62)
 URETER = (226, 178, 108)
 
+Color = tuple[int, int, int]
 Disc = tuple[float, float, float]
 """Center x, y and radius in pixels of the finished icon."""
 
 
 def main() -> None:
+    """Write the icon wherever it is wanted."""
     icon = draw()
     for target in TARGETS:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +39,7 @@ def main() -> None:
 def draw() -> Image.Image:
     """The icon, RGBA, 128 × 128, on a transparent ground."""
     right, left = kidney(31, 56, 1), kidney(97, 56, -1)
-    tumor = [(95, 95, 27), (91, 97, 26), (100, 93, 26)]
+    tumor: list[Disc] = [(95, 95, 27), (91, 97, 26), (100, 93, 26)]
     picture = Image.new("RGBA", (SIZE * SCALE,) * 2)
     for x, side in ((45, 1), (83, -1)):
         paint(picture, mask_of(ureter(x, side)), URETER, URETER, KIDNEY_DARK, depth=2)
@@ -79,7 +81,7 @@ def mask_of(discs: list[Disc]) -> Image.Image:
     return mask
 
 
-def paint(picture: Image.Image, mask: Image.Image, base, light, dark, depth: float) -> None:
+def paint(picture: Image.Image, mask: Image.Image, base: Color, light: Color, dark: Color, depth: float) -> None:
     """Put a rounded body on the picture: dark at its rim, light toward the upper left."""
     rim = mask.filter(ImageFilter.GaussianBlur(depth * SCALE * 0.5))
     rim = rim.point(lambda value: min(255, max(0, round((value - 118) * 2.4))))

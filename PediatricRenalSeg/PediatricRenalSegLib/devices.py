@@ -23,6 +23,7 @@ class Device:
 
     @property
     def text(self) -> str:
+        """Name and free memory, for the user."""
         free = f", {self.free_bytes / 2**30:.0f} GB of memory free" if self.free_bytes is not None else ""
         return f"{self.name}{free}"
 

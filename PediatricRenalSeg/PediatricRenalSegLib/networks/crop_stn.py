@@ -17,7 +17,7 @@ class CropSTN(nn.Module):
     smallest: Final[float] = 0.25
     """Side of the smallest box, as a part of the image side (paper section 4)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.localization = LocalizationNetwork(outputs=4)
 

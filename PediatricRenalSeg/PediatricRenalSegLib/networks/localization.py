@@ -15,15 +15,15 @@ class LocalizationNetwork(nn.Module):
     The last layer starts at zero, so that the transform starts at the identity.
     """
 
-    def __init__(self, outputs: int, in_channels: int = 2, features: int = 8, cells: int = 8, hidden: int = 64):
+    def __init__(self, outputs: int, in_channels: int = 2, features: int = 8, cells: int = 8, hidden: int = 64) -> None:
         super().__init__()
         self.block1 = nn.Conv2d(in_channels, features, 5, padding=2)
         self.block2 = nn.Conv2d(features, 2 * features, 5, padding=2)
         self.average = nn.AdaptiveAvgPool2d(cells)
         self.fully1 = nn.Conv2d(2 * features, hidden, cells)
         self.fully2 = nn.Conv2d(hidden, outputs, 1)
-        nn.init.zeros_(self.fully2.weight)
-        nn.init.zeros_(self.fully2.bias)
+        for parameter in self.fully2.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(B, in_channels, H, W) -> (B, outputs)``."""

@@ -36,7 +36,7 @@ class SegmentationPipeline(nn.Module):
         features: int = 24,
         air: float = 0.0,
         method: str = "pose_and_crop",
-    ):
+    ) -> None:
         super().__init__()
         self.size = size
         self.crop_size = size // CROP_DIVISORS[crop]

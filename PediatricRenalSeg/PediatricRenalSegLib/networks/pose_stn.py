@@ -23,7 +23,7 @@ class PoseSTN(nn.Module):
     max_shift: Final[float] = 0.5
     """In half images; preprocessing has centered the body already."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.localization = LocalizationNetwork(outputs=5)
 

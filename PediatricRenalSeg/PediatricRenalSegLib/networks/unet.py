@@ -43,7 +43,7 @@ class UNet(nn.Module):
     the levels of 32 × 32 pixels and more.
     """
 
-    def __init__(self, size: int, classes: int, features: int = 24, in_channels: int = 1):
+    def __init__(self, size: int, classes: int, features: int = 24, in_channels: int = 1) -> None:
         super().__init__()
         levels = (size // BOTTLENECK_SIZE).bit_length() - 1
         if size != BOTTLENECK_SIZE << levels or size < 2 * SMALLEST_SKIP_SIZE:

@@ -7,6 +7,7 @@ Hounsfield units. Every refusal is an ``InputError`` of one sentence: what is wr
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import SimpleITK as sitk
@@ -94,7 +95,7 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
 def _files_below(folder: Path) -> list[Path]:
     """All files below a folder, sorted; hidden ones (as file managers leave behind) are skipped."""
 
-    def refuse(error: OSError):
+    def refuse(error: OSError) -> NoReturn:
         raise InputError(f'The folder "{folder.name}" cannot be opened; check your access rights.') from error
 
     found = []
@@ -169,7 +170,7 @@ def _are_hounsfield(values: np.ndarray, lowest: float, highest: float) -> bool:
     if highest <= low:  # nothing but padding
         return False
     air_and_fat = np.count_nonzero((values >= low) & (values <= high))
-    return air_and_fat >= SMALLEST_AIR_AND_FAT_FRACTION * values.size
+    return bool(air_and_fat >= SMALLEST_AIR_AND_FAT_FRACTION * values.size)
 
 
 def _what_it_may_be(values: np.ndarray, lowest: float, highest: float) -> str:

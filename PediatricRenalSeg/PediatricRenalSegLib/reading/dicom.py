@@ -55,7 +55,7 @@ class Stack:
     def tilted(self) -> bool:
         """Whether the slices drift sideways: the grid that they make is sheared."""
         along = self.axes[:, 2] @ self.step
-        sideways = np.linalg.norm(self.step - along * self.axes[:, 2])
+        sideways = float(np.linalg.norm(self.step - along * self.axes[:, 2]))
         return sideways * (len(self.slices) - 1) > LARGEST_DRIFT_PIXELS * min(self.slices[0].pixel_spacing)
 
     @property
@@ -102,7 +102,7 @@ def read_series(files: list[Path], place: str) -> tuple[sitk.Image, str]:
 def _choose(series: list[Series], place: str) -> Series:
     usable = [one for one in series if not one.not_ct]
     if not usable:
-        found = Counter()
+        found: Counter[str] = Counter()
         for one in series:
             found[one.not_ct] += len(one.slices)
         kinds = ", ".join(f"{kind} ({count})" for kind, count in found.most_common()) or "a DICOM directory alone"

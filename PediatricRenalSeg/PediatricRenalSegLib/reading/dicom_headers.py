@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import cos, isfinite, radians
@@ -59,14 +60,14 @@ class Slice:
     instance_uid: str
     shape: tuple[int, int]
     """Rows and columns."""
-    position: tuple[float, ...] | None
-    """Centre of the first pixel, LPS mm."""
-    orientation: tuple[float, ...] | None
+    position: tuple[float, ...]
+    """Centre of the first pixel, LPS mm; empty, as the next two, where the header has none."""
+    orientation: tuple[float, ...]
     """Direction of a row, then of a column."""
-    pixel_spacing: tuple[float, ...] | None
+    pixel_spacing: tuple[float, ...]
     """Between rows, then between columns, mm."""
-    rescale: tuple[tuple[float, ...] | None, ...]
-    """Slope and intercept, each ``None`` where the header has none."""
+    rescale: tuple[tuple[float, ...], tuple[float, ...]]
+    """Slope and intercept, each empty where the header has none."""
     tilt: float
     """Gantry tilt in degrees as the header states it; the positions decide."""
     acquisition: str
@@ -78,6 +79,7 @@ class Slice:
 
     @property
     def normal(self) -> np.ndarray:
+        """Unit vector across a row and a column, LPS."""
         normal = np.cross(self.orientation[:3], self.orientation[3:])
         return normal / np.linalg.norm(normal)
 
@@ -151,14 +153,15 @@ def series_key(file: Path) -> tuple:
 
 
 @contextmanager
-def unvalidated():
-    """pydicom without its warnings, which quote values: what matters is checked here."""
+def unvalidated() -> Iterator[None]:
+    """Reads with pydicom without its warnings, which quote values: what matters is checked here."""
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def damaged(file: Path) -> InputError:
+    """The error for a file that cannot be read to its end."""
     return InputError(f'The DICOM file "{file.name}" is damaged or incomplete; copy or export the series again.')
 
 
@@ -273,10 +276,10 @@ def _integer(dataset: Dataset, keyword: str) -> str:
     return text if re.fullmatch("[+-]?[0-9]{1,12}", text) else ""
 
 
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """The element's ``count`` finite numbers, or ``None`` where it is absent or incomplete."""
+def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    """The element's ``count`` finite numbers; empty where it is absent or incomplete."""
     value = dataset.get(keyword)
     if value is None or value == "":
-        return None
+        return ()
     numbers = tuple(float(one) for one in (value if np.ndim(value) else [value]))
-    return numbers if len(numbers) == count and all(map(isfinite, numbers)) else None
+    return numbers if len(numbers) == count and all(map(isfinite, numbers)) else ()

@@ -7,6 +7,7 @@ it prints lines of its own.
 """
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def check(path: Path) -> None:
 
 
 def sheared(name: str) -> InputError:
+    """The error for a grid whose axes are not perpendicular."""
     return InputError(
         f'"{name}" has a sheared grid whose axes are not perpendicular; '
         "choose the DICOM folder it was made from, or export it on an upright grid."
@@ -68,14 +70,15 @@ def sheared(name: str) -> InputError:
 
 
 def collapsed(path: Path) -> InputError:
+    """The error for a direction matrix that is no rotation."""
     return InputError(
         f'"{path.name}" has a broken direction matrix that leaves out an axis of space; '
         "export it again from its DICOM folder."
     )
 
 
-def not_finite(name: str, count: int, first: tuple[int, int, int]) -> InputError:
-    """``first``: the array index ``(z, y, x)`` of the first such voxel."""
+def not_finite(name: str, count: int, first: tuple[np.intp, ...]) -> InputError:
+    """The error for voxels without a number. ``first``: the array index ``(z, y, x)`` of the first such voxel."""
     z, y, x = first
     return InputError(
         f'"{name}" holds {count} voxel{"s" * (count > 1)} without a number (NaN or infinite), the first at '
@@ -121,7 +124,7 @@ def _nifti_header(path: Path, raw: bytes) -> np.void:
     raise OSError("no NIfTI header")
 
 
-def _check_nifti_voxels(path: Path, header: np.void, file) -> None:
+def _check_nifti_voxels(path: Path, header: np.void, file: io.BufferedIOBase) -> None:
     """All there, and all numbers. Reads to the end: gzip finds damage only by unpacking all of it."""
     shape = np.maximum(header["dim"][1 : 1 + header["dim"][0]], 1).astype(int)[::-1]
     needed = np.prod(shape, dtype=float) * header["bitpix"] / 8
