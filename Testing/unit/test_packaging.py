@@ -217,6 +217,59 @@ def test_machine_paths_are_recognized(text: str, is_machine_path: bool):
     assert bool(MACHINE_PATH.search(text)) == is_machine_path
 
 
+TYPE_IGNORED = re.compile(r"#\s*type:\s*ignore(?P<code>\[[\w, -]+\])?(?P<reason>.*)")
+"""A line that the type checker passes over."""
+
+
+def test_what_the_type_checker_passes_over_has_its_reason():
+    found = []
+    for path in (path for path in _project_files() if path.suffix == ".py"):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            ignored = TYPE_IGNORED.search(line)
+            if ignored and not _has_reason(ignored):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "has_reason"),
+    [
+        ("# type: " + "ignore[misc]  # numpy's stubs know no such axis", True),
+        ("# type: " + "ignore[misc]", False),
+        ("# type: " + "ignore  # no code", False),
+    ],
+)
+def test_reasons_are_recognized(comment: str, has_reason: bool):
+    ignored = TYPE_IGNORED.search(comment)
+    assert ignored and _has_reason(ignored) == has_reason
+
+
+def _has_reason(ignored: re.Match[str]) -> bool:
+    return bool(ignored["code"]) and len(ignored["reason"].strip(" #")) > 5
+
+
+LINK = re.compile(r"\]\((?!\w+:)(?P<file>[^)#\s]*)#?(?P<heading>[^)\s]*)\)|src=\"(?!\w+:)(?P<picture>[^\"]+)\"")
+"""A link or picture of a page that leads to a file of the project, or to a heading of it."""
+
+
+def test_links_between_the_pages_lead_somewhere():
+    broken, found = [], 0
+    for page in (path for path in _project_files() if path.suffix == ".md"):
+        for link in LINK.finditer(page.read_text(encoding="utf-8")):
+            found += 1
+            target = page.parent / (link["file"] or link["picture"] or page.name)
+            if not target.exists() or (link["heading"] and link["heading"] not in _headings(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link[0]}")
+    assert broken == []
+    assert found > 20
+
+
+def _headings(page: Path) -> set[str]:
+    """The anchors that GitHub makes of the headings of a page."""
+    titles = re.findall("^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
 def _project_files() -> list[Path]:
     """What is or would be committed."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
