@@ -1,6 +1,7 @@
 # make demo    generate a child's CT, segment it, say where the pictures are
-# make test    run the tests
-# make lint    check the style
+# make check   run the quick tests, for the work in between
+# make test    run all tests; says what they cover
+# make lint    check style, docstrings, complexity and types
 # make clean   remove everything that make made
 #
 # All of it happens in this folder; .venv is made on demand and again when pyproject.toml or constraints.txt
@@ -15,8 +16,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 DEMO := demo
+# Two tests at once, each with one thread of PyTorch: faster than one after the other with two
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
-.PHONY: help demo test lint clean
+.PHONY: help demo check test lint clean
 
 help:
 	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
@@ -29,11 +32,17 @@ demo: $(STAMP)
 	@echo "Models (STL):         $(DEMO)/result/models/"
 	@echo "Volumes, diameters:   $(DEMO)/result/report.json"
 
-test: $(STAMP)
-	$(BIN)/python -m pytest -q --durations=10
+check: $(STAMP)
+	$(PYTEST) -m "not slow"
 
+test: $(STAMP)
+	$(PYTEST) --durations=10 --cov
+
+# Folder by folder, because several have a conftest.py
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/mypy PediatricRenalSeg Resources setup.py
+	for folder in Testing/*/; do $(BIN)/mypy $$folder || exit; done
 
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { \
@@ -54,5 +63,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(DEMO) build .pytest_cache .ruff_cache PediatricRenalSeg/*.egg-info
+	rm -rf $(VENV) $(DEMO) build .pytest_cache .ruff_cache .mypy_cache .coverage PediatricRenalSeg/*.egg-info
 	find PediatricRenalSeg Testing Resources -name __pycache__ -type d -prune -exec rm -rf {} +

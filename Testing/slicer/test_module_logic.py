@@ -207,6 +207,7 @@ def scripted(fresh_slicer, window):
     return sys.modules["PediatricRenalSeg"].PediatricRenalSegLogic()
 
 
+@pytest.mark.slow
 def test_process_waits_and_returns_the_segmentation(scripted, child, tmp_path):
     events = []
     node = scripted.process(child, device="cpu", onProgress=events.append)

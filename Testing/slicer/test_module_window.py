@@ -292,6 +292,7 @@ def test_scene_closed_during_a_run(started):
     assert started.ui.segmentButton.text == "Segment" and not started.ui.progressBar.visible
 
 
+@pytest.mark.slow
 def test_other_module_during_a_run(started, wait_until):
     """The run goes on, the result is there on return, and nothing is left in the temporary folder."""
     assert worker_folders()
@@ -311,6 +312,7 @@ def test_quit_during_a_run(started):
     assert_ended(group)
 
 
+@pytest.mark.slow
 def test_ct_removed_during_a_run(started, wait_until, dialogs):
     slicer.mrmlScene.RemoveNode(started._parameterNode.inputVolume)
     wait_until(lambda: not started.logic.running, TIMEOUT_S)
@@ -318,6 +320,7 @@ def test_ct_removed_during_a_run(started, wait_until, dialogs):
     assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
 
 
+@pytest.mark.slow
 def test_ct_moved_during_a_run(started, child, wait_until, dialogs):
     child.SetOrigin(1, 2, 3)
     wait_until(lambda: not started.logic.running, TIMEOUT_S)
@@ -532,6 +535,7 @@ def test_segment_editor_works_on_the_result(window, result, child, screenshot):
 # Run again
 
 
+@pytest.mark.slow
 def test_unedited_result_is_replaced_by_that_of_a_local_model(window, result, run, tmp_path):
     window._parameterNode.modelFile = str(shutil.copy(MODEL, tmp_path / "mine.pt"))
     window._parameterNode.model = "file"
@@ -543,6 +547,7 @@ def test_unedited_result_is_replaced_by_that_of_a_local_model(window, result, ru
     assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == [result]
 
 
+@pytest.mark.slow
 def test_edited_result_is_kept(window, result, child, run, dialogs):
     erase(result, "tumor", child)
     dialogs.answer("OK")
@@ -597,6 +602,7 @@ def test_export_of_edited_segments(window, result, child, wait_until, tmp_path, 
     screenshot(window.parent, "exported")
 
 
+@pytest.mark.slow
 def test_existing_folder_is_replaced_only_after_asking(window, result, wait_until, dialogs, tmp_path):
     export(window, wait_until, tmp_path)
     written = (tmp_path / "case-01" / "report.json").stat().st_mtime_ns

@@ -90,6 +90,7 @@ sys.exit(cli.main({list(map(str, call))}))
     assert (tmp_path / "out" / "preview.png").is_file()
 
 
+@pytest.mark.slow
 def test_lines_say_what_was_read_and_what_to_check(files, tmp_path):
     result = segment(files, tmp_path / "out")
     assert result.returncode == DONE, result.stderr
@@ -112,6 +113,7 @@ def test_doubts_about_sides_reach_the_surgeon(files, tmp_path, monkeypatch, caps
     assert report["notes"] == ["1 speck"]
 
 
+@pytest.mark.slow
 def test_mesh_formats(files, tmp_path):
     result = segment(files, tmp_path / "out", "--mesh", "glb", "--mesh", "ply", "--progress", "json")
     assert result.returncode == DONE, result.stderr
@@ -122,6 +124,7 @@ def test_mesh_formats(files, tmp_path):
     assert_refused(segment(files, tmp_path / "other", "--mesh", "vrml"), "'vrml' is no mesh format")
 
 
+@pytest.mark.slow
 def test_parent_that_is_a_file_is_refused_before_the_work(files):
     result = segment(files, files / "ct.nrrd" / "out")
     assert_refused(result, "ct.nrrd is a file: choose another folder")
@@ -171,6 +174,7 @@ def same_signals_afterwards():
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_existing_result_needs_overwrite(files, tmp_path):
     out = tmp_path / "out"
     assert segment(files, out).returncode == DONE
@@ -195,6 +199,7 @@ def test_wrong_input_is_one_line(files, tmp_path, source, words):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_unknown_model_is_one_line(files, tmp_path):
     assert_refused(
         run("segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", "nobody"), "No model 'nobody'"
@@ -208,6 +213,7 @@ def test_wrong_call(arguments):
     assert run(*arguments).returncode == WRONG_INPUT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_cancel(tmp_path, number):
     """Signal in the middle of the slices; nothing may remain of the run."""
@@ -237,6 +243,7 @@ def test_cancel(tmp_path, number):
 # Other commands
 
 
+@pytest.mark.slow
 def test_models():
     result = run("models")
     assert result.returncode == DONE, result.stderr
@@ -245,6 +252,7 @@ def test_models():
     assert "trained on:" in result.stdout and "limits:" in result.stdout
 
 
+@pytest.mark.slow
 def test_evaluate(tmp_path):
     child = abdomen()
     shifted = np.roll(child.labels, 2, axis=2)
@@ -261,6 +269,7 @@ def test_evaluate(tmp_path):
     assert len((tmp_path / "scores.csv").read_text().splitlines()) == 1 + 2 * 2
 
 
+@pytest.mark.slow
 def test_prepare(tmp_path):
     child = abdomen()
     (tmp_path / "ct").mkdir()
@@ -284,6 +293,7 @@ def test_prepare(tmp_path):
     assert (tmp_path / "store" / "Anna.npz").is_file()
 
 
+@pytest.mark.slow
 def test_evaluate_on_different_grids_is_one_line(tmp_path):
     labels = abdomen().labels
     result = run("evaluate", write_labels(tmp_path / "a.nrrd", labels), write_labels(tmp_path / "b.nrrd", labels[1:]))
@@ -297,14 +307,17 @@ def write_labels(path: Path, labels: np.ndarray, spacing=(1.0, 1.0, 1.0)) -> Pat
     return path
 
 
+@pytest.mark.slow
 def test_training_without_configuration_is_one_line(tmp_path):
     assert_refused(run("train", tmp_path / "absent.json"), "No training configuration")
 
 
+@pytest.mark.slow
 def test_export_without_training_is_one_line(tmp_path):
     assert_refused(run("export", tmp_path, tmp_path / "card.json", "--output", tmp_path / "model.pt"), "checkpoint.pt")
 
 
+@pytest.mark.slow
 def test_demo(tmp_path):
     """The main job on a generated child with the shipped model."""
     out = tmp_path / "demo"

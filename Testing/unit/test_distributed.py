@@ -62,6 +62,7 @@ def in_two_processes(*command: str) -> None:
     subprocess.run([*torchrun, *command], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_one_process(tmp_path):
     in_two_processes(__file__, str(tmp_path / "gradients.pt"))
     shared = torch.load(tmp_path / "gradients.pt")

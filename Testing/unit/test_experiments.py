@@ -69,6 +69,7 @@ def check_results(results: Path, name: str, first_column: list[str]) -> None:
     assert (results / f"{name}.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["homogenization", "crop_size", "transfer", "pose_and_size", "leave_one_out"])
 def test_commands_start_on_their_own(command):
     ran = subprocess.run([sys.executable, EXPERIMENTS / f"{command}.py", "--help"], capture_output=True, text=True)
@@ -78,6 +79,7 @@ def test_commands_start_on_their_own(command):
 # Trainings
 
 
+@pytest.mark.slow
 def test_homogenization_has_all_methods_twice_and_trains_once(place, tmp_path, monkeypatch):
     homogenization.run(place, tmp_path)
     methods = list(homogenization.COMPARED)
@@ -88,6 +90,7 @@ def test_homogenization_has_all_methods_twice_and_trains_once(place, tmp_path, m
     assert modified(place.runs) == before
 
 
+@pytest.mark.slow
 def test_crop_size_shares_trainings_and_measures_memory(place, tmp_path):
     crop_size.run(place, tmp_path)
     check_results(tmp_path, "crop_size", list(crop_size.COMPARED))
@@ -96,6 +99,7 @@ def test_crop_size_shares_trainings_and_measures_memory(place, tmp_path):
     assert memory[trials.FULL] > memory[trials.HALF] > memory[trials.QUARTER] > 0
 
 
+@pytest.mark.slow
 def test_transfer_starts_from_the_adults(place, tmp_path):
     transfer.run(place, tmp_path, "adults", child)
     check_results(tmp_path, "transfer", list(transfer.PAPER))
@@ -135,6 +139,7 @@ def test_missing_tumors_count_in_no_mean():
     assert trials.percent([np.nan]) == "–"
 
 
+@pytest.mark.slow
 def test_generated_patients_have_tumors_and_turn():
     made, grown = trials.child(1), trials.adult(1)
     for patient in (made, grown):
@@ -184,6 +189,7 @@ def write_scan(folder: Path, name: str, made) -> None:
         sitk.WriteImage(volume, str(folder / f"{name}{ending}"))
 
 
+@pytest.mark.slow
 def test_leave_one_out_keeps_scans_and_their_composites_out(left_out, tmp_path, monkeypatch):
     monkeypatch.setattr(leave_one_out, "SEEDS", leave_one_out.SEEDS[:1])
     folds = [leave_one_out.Fold("beans", group) for group in (("first",), ("second", "third"))]

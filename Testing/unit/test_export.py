@@ -314,6 +314,7 @@ def test_whole_drive_is_refused(tmp_path, monkeypatch):
         check_patient_folder(tmp_path, overwrite=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [1, 2])
 def test_interrupted_swap_leaves_one_complete_result(tmp_path, case, monkeypatch, number, done):

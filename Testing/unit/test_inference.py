@@ -120,6 +120,7 @@ def test_probabilities_hardly_depend_on_the_batch_size():
         np.testing.assert_allclose(many.crops, one.crops, atol=0.01)
 
 
+@pytest.mark.slow
 def test_label_maps_do_not_depend_on_the_batch_size():
     """With the shipped model on a generated child: no tie may be decided by the batch that a slice came in."""
     model = shipped_model()

@@ -81,6 +81,7 @@ def test_card_of_the_last_epoch_has_its_scores(finished, card, tmp_path):
     assert "| validation slices: kidney Dice | 0.125 |" in text and "which chose the epoch" not in text
 
 
+@pytest.mark.slow
 def test_a_structure_that_validation_does_not_show_has_no_score(folder, config, card, tmp_path, capsys):
     """Not 0, and nothing in the choice of the epoch."""
     store = copytree(folder, tmp_path / "store")
@@ -250,6 +251,7 @@ def test_wrong_reference_masks_are_refused(config, tmp_path, values):
         Trainer(config(**SHORT, reference_mask=str(path)), CPU)
 
 
+@pytest.mark.slow
 def test_generated_reference_lies_straight_in_the_middle():
     rows, columns = np.nonzero(generated_reference().mask)
     assert columns.mean() == pytest.approx(CANVAS / 2, abs=3) and rows.mean() == pytest.approx(CANVAS / 2, abs=8)

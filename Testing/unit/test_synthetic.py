@@ -91,6 +91,7 @@ def test_right_kidney_lies_at_small_x_and_spine_behind(healthy):
     assert bone[0] > body[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("age_years", [0.2, 2.0, 8.0, 15.0])
 def test_kidney_volume_follows_the_growth_chart(age_years):
     anatomies = [draw_anatomy(age_years, seed, tumor=False) for seed in (1, 2)]
@@ -115,6 +116,7 @@ def test_the_smallest_tumors_can_be_drawn_alone():
     assert np.quantile(volumes, 0.4) == pytest.approx(3.9, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_slices_of_a_small_tumor_show_it_and_both_kidneys_whole(seed):
     child = small_tumor_scan(3.0, seed, matrix=160)

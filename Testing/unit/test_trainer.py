@@ -166,6 +166,7 @@ def test_training_without_better_validation_ends(config, monkeypatch, averaged, 
     assert rows == [("unet", str(number)) for number in range(1, epochs + 1)]
 
 
+@pytest.mark.slow
 def test_the_last_model_is_kept_though_an_earlier_one_was_better(config):
     trainer = Trainer(config(keep="last", averaged=0.0), CPU)
     score = trainer.validation.score
@@ -182,6 +183,7 @@ class Killed(BaseException):
     """As if the power had failed."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slices", [9 * 4, 30 * 4 + 8, 30 * 4 + 12 + 8], ids=["pose", "crop", "unet"])
 def test_killed_training_goes_on_as_if_nothing_happened(config, finished, slices):
     """Killed in the middle of an epoch of each stage."""
@@ -224,6 +226,7 @@ def test_process_killed_at_random_moments_ends_with_the_same_losses(config, fini
     assert results(output) == results(finished)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_one_line(config, tmp_path):
     output = config(workers=1).output
     command = [sys.executable, "-m", "PediatricRenalSegLib.cli", "train", str(tmp_path / "config.json")]

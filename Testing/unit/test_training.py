@@ -97,6 +97,7 @@ def test_generated_patient_fits_the_store(tmp_path):
     assert 0.02 < store.masks.mean() < 0.9
 
 
+@pytest.mark.slow
 def test_children_with_small_tumors_are_others_of_the_same_kind(tmp_path):
     (path,) = add_generated(tmp_path, [3], small=True)
     store = open_store(tmp_path, validation=is_validation(path.stem))
