@@ -1,10 +1,12 @@
 """Shapes, bounds, geometry and structure of the networks."""
 
 import math
+from typing import TypeVar
 
 import pytest
 import torch
 from tiny_models import CLASSES, untrained_pipeline
+from torch import nn
 
 from PediatricRenalSegLib.networks.affine import compose, invert, resample, sampling_grid
 from PediatricRenalSegLib.networks.crop_stn import CropSTN, square_box
@@ -13,6 +15,7 @@ from PediatricRenalSegLib.networks.pipeline import CROP_DIVISORS, SegmentationPi
 from PediatricRenalSegLib.networks.pose_stn import PoseSTN, similarity
 from PediatricRenalSegLib.networks.unet import BOTTLENECK_SIZE, SMALLEST_SKIP_SIZE, UNet
 
+Layer = TypeVar("Layer", bound=nn.Module)
 SIZE = 256
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 EXTREME = 100
@@ -260,11 +263,15 @@ def test_unet_structure(size):
     assert [tuple(level.shape) for level in levels] == [(2, CLASSES, side, side) for side in supervised]
 
 
+def first(kind: type[Layer], block: nn.Module) -> Layer:
+    return next(layer for layer in block.modules() if isinstance(layer, kind))
+
+
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_skips_reach_down_to_32_pixels_only(size):
     """A decoder level with a skip connection reads twice its own features."""
     unet = UNet(size, CLASSES, 2)
-    convolutions = [decode[0] for decode in reversed(unet.decode)]
+    convolutions = [first(nn.Conv2d, decode) for decode in reversed(unet.decode)]
     for level, convolution in enumerate(convolutions):
         share = convolution.in_channels // convolution.out_channels
         assert share == (2 if size >> level >= SMALLEST_SKIP_SIZE else 1)
@@ -273,7 +280,8 @@ def test_skips_reach_down_to_32_pixels_only(size):
 def test_unet_features_halve_on_the_way_up():
     unet = UNet(128, CLASSES, 2)
     for up in unet.up:
-        assert up[0].in_channels == 2 * up[0].out_channels and up[0].stride == (2, 2)
+        convolution = first(nn.ConvTranspose2d, up)
+        assert convolution.in_channels == 2 * convolution.out_channels and convolution.stride == (2, 2)
 
 
 @pytest.mark.parametrize("size", [32, 96, 100])

@@ -74,13 +74,18 @@ def widgets() -> list[ElementTree.Element]:
 
 def parameter_names() -> list[str]:
     properties = (one for widget in widgets() for one in widget.findall("property"))
-    return [one.findtext("string") for one in properties if one.get("name") == "SlicerParameterName"]
+    return [one.findtext("string", "") for one in properties if one.get("name") == "SlicerParameterName"]
+
+
+def parameter_node() -> ast.ClassDef:
+    classes = {one.name: one for one in tree(MODULE).body if isinstance(one, ast.ClassDef)}
+    return classes["PediatricRenalSegParameterNode"]
 
 
 def parameters() -> dict[str, str]:
     """Fields of the parameter node and their types."""
-    (node,) = [one for one in tree(MODULE).body if getattr(one, "name", "") == "PediatricRenalSegParameterNode"]
-    return {one.target.id: ast.unparse(one.annotation) for one in node.body if isinstance(one, ast.AnnAssign)}
+    fields = (one for one in parameter_node().body if isinstance(one, ast.AnnAssign))
+    return {ast.unparse(one.target): ast.unparse(one.annotation) for one in fields}
 
 
 def test_every_bound_widget_has_its_parameter():
@@ -89,8 +94,7 @@ def test_every_bound_widget_has_its_parameter():
 
 
 def test_every_parameter_is_documented():
-    (node,) = [one for one in tree(MODULE).body if getattr(one, "name", "") == "PediatricRenalSegParameterNode"]
-    described = ast.get_docstring(node)
+    described = ast.get_docstring(parameter_node()) or ""
     assert [name for name in parameters() if not re.search(rf"\b{name}\b", described)] == []
 
 
@@ -104,7 +108,7 @@ def test_every_widget_that_the_code_names_is_in_the_window():
 def test_list_boxes_are_not_bound_to_text():
     """Slicer resets a combo box that is bound to a str with choices; an Enum is safe."""
     bound = {
-        one.findtext("string"): widget.get("class")
+        one.findtext("string", ""): widget.get("class")
         for widget in widgets()
         for one in widget.findall("property")
         if one.get("name") == "SlicerParameterName"
@@ -114,8 +118,8 @@ def test_list_boxes_are_not_bound_to_text():
 
 def test_widgets_of_slicer_are_declared():
     declared = {one.findtext("class") for one in ElementTree.parse(UI).iter("customwidget")}
-    used = {widget.get("class") for widget in widgets() if not widget.get("class").startswith("Q")}
-    assert used == declared
+    used = {widget.attrib["class"] for widget in widgets()}
+    assert {name for name in used if not name.startswith("Q")} == declared
 
 
 # Texts
@@ -149,8 +153,15 @@ def test_catalog_entry():
     assert re.fullmatch(r"https://github\.com/[\w-]+/Slicer\w+", entry["scm_url"])
     assert re.search(rf"^project\({CATALOG_ENTRY.stem}\)", cmake, re.MULTILINE)
     assert not CATALOG_ENTRY.stem.startswith("Slicer")
-    assert re.search(r'EXTENSION_DEPENDS "([^"]*)"', cmake).group(1).split() == entry["build_dependencies"]
+    assert extension_setting("DEPENDS", cmake) == entry["build_dependencies"]
     assert (ROOT / entry["build_subdirectory"] / "LICENSE").is_file()
+
+
+def extension_setting(name: str, cmake: str) -> list[str]:
+    """The words of one ``EXTENSION_…`` setting in ``CMakeLists.txt``."""
+    found = re.search(rf'set\(EXTENSION_{name} "([^"]*)"\)', cmake)
+    assert found, f"no EXTENSION_{name}"
+    return found[1].split()
 
 
 def test_addresses_of_the_extension():
@@ -158,8 +169,7 @@ def test_addresses_of_the_extension():
     cmake = (ROOT / "CMakeLists.txt").read_text()
     repository = json.loads(CATALOG_ENTRY.read_bytes())["scm_url"]
     homepage, icon, screenshots = (
-        re.search(rf'set\(EXTENSION_{name} "([^"]*)"\)', cmake).group(1).split()
-        for name in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS")
+        extension_setting(name, cmake) for name in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS")
     )
     assert homepage == [repository]
     files = repository.replace("github.com", "raw.githubusercontent.com") + "/main/"
