@@ -243,6 +243,7 @@ def test_worker_killed_from_outside(running, wait_until, dialogs, screenshot):
     screenshot(running.parent, "error")
 
 
+@pytest.mark.slow
 def test_volume_that_is_no_ct(window, child, wait_until, dialogs):
     """The worker's sentence reaches the user with the name of the volume, and its log is in the details."""
     slicer.util.updateVolumeFromArray(child, np.abs(slicer.util.arrayFromVolume(child)))
@@ -254,6 +255,7 @@ def test_volume_that_is_no_ct(window, child, wait_until, dialogs):
     assert window._parameterNode.outputSegmentation is None
 
 
+@pytest.mark.slow
 def test_model_file_that_is_corrupt(window, child, wait_until, dialogs, tmp_path):
     """What can be seen without PyTorch is said at once; what only loading shows comes from the worker."""
     window.initializeParameterNode()
@@ -574,6 +576,7 @@ def export(window, wait_until, folder: Path) -> None:
     wait_until(lambda: not window.logic.running, TIMEOUT_S, "the end of the export")
 
 
+@pytest.mark.slow
 def test_export_of_edited_segments(window, result, child, wait_until, tmp_path, screenshot):
     erase(result, "kidney_left", child)
     result.GetSegmentation().AddEmptySegment("aorta", "Aorta")
@@ -649,6 +652,7 @@ def test_cancelled_export_leaves_nothing(window, result, wait_until, tmp_path):
     assert window.ui.exportButton.text == "Write patient folder" and window.ui.segmentButton.enabled
 
 
+@pytest.mark.slow
 def test_export_folder_that_cannot_be_written(window, result, wait_until, dialogs, tmp_path):
     (tmp_path / "drive").write_text("a file")
     export(window, wait_until, tmp_path / "drive" / "cases")

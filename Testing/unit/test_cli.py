@@ -186,6 +186,7 @@ def test_existing_result_needs_overwrite(files, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "words"),
     [("absent.nii.gz", "absent.nii.gz"), ("model.pt", "model.pt"), ("air.nrrd", "air.nrrd")],

@@ -199,6 +199,7 @@ def test_load_shapes_separates_the_sides(tmp_path):
         assert set(np.unique(shape.labels)) == {0, 1, 2, 3}
 
 
+@pytest.mark.slow
 def test_shapes_of_generated_patients_read_as_those_of_others(tmp_path):
     scan = training_scan(generated_shapes.AGE_YEARS, generated_shapes.FIRST_SEED, slices=40, matrix=96)
     sitk.WriteImage(generated_shapes.shape_labels(scan), str(tmp_path / "case_00000.nii.gz"))

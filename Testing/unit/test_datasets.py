@@ -284,6 +284,7 @@ def test_two_cts_of_one_name_are_refused(tmp_path, store):
 # ---------------------------------------------------------------- what is wrong
 
 
+@pytest.mark.slow
 def test_nothing_is_wrong_with_a_generated_child(nnunet, store):
     nnunet.describe({"background": 0, **{segment.display_name: segment.value for segment in SEGMENTS}})
     scan = training_scan(4.0, 1, slices=24)

@@ -111,6 +111,7 @@ def test_transfer_starts_from_the_adults(place, tmp_path):
     assert changed and all(name.startswith(("unet.up", "unet.decode", "unet.heads")) for name in changed)
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_held_out_children(place):
     trial = trials.run_trial(place, place.config(trials.UNET, trials.METHODS[trials.UNET]))
     assert {name: len(values) for name, values in trial.dice.items()} == {"kidney": 3, "tumor": 3}
@@ -236,6 +237,7 @@ def models(tmp_path_factory):
     return [load_model(str(path), CPU) for path in paths]
 
 
+@pytest.mark.slow
 def test_pose_and_size_has_all_variants_and_measures_once(models, tmp_path, monkeypatch):
     conditions = [(1.0, 0.0), (0.5, 0.0), (1.0, 30.0)]
     arguments = (models, [child(0)], conditions, tmp_path / "runs", CPU, tmp_path / "results")

@@ -263,6 +263,7 @@ def test_overwriting_removes_ours_and_keeps_other_files(tmp_path, case):
     assert [path.name for path in tmp_path.iterdir()] == ["case"]
 
 
+@pytest.mark.slow
 def test_overwriting_keeps_what_was_edited(tmp_path, case):
     """Each overwrite keeps the edits of before: those made in place and those kept by an earlier overwrite."""
     folder = tmp_path / "case"
@@ -282,6 +283,7 @@ def test_overwriting_keeps_what_was_edited(tmp_path, case):
     assert sitk.ReadImage(str(folder / "segmentation.seg.nrrd")).GetSize() == case[1].image.GetSize()
 
 
+@pytest.mark.slow
 def test_overwriting_keeps_everything_where_the_report_is_not_ours(tmp_path, case):
     folder = tmp_path / "case"
     folder.mkdir()
@@ -369,6 +371,7 @@ def test_full_disk_is_noticed(tmp_path, case, kind):
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@pytest.mark.slow
 def test_failure_leaves_the_earlier_result_and_nothing_else(tmp_path, case, monkeypatch):
     folder = tmp_path / "case"
     write(folder, case)
@@ -395,6 +398,7 @@ def test_metadata_of_the_ct_does_not_leak(tmp_path, case):
         assert not any("DOE" in image.GetMetaData(key) for key in image.GetMetaDataKeys())
 
 
+@pytest.mark.slow
 def test_identity_in_dicom_files_is_in_no_file_of_the_result(tmp_path):
     """From the series to the patient folder; what is compressed is searched too."""
     birth_date = "20170523"

@@ -98,6 +98,7 @@ def test_a_structure_that_validation_does_not_show_has_no_score(folder, config, 
         assert "kidney Dice" in text and "tumor Dice" not in text and "nan" not in text
 
 
+@pytest.mark.slow
 def test_checkpoint_of_before_the_newer_keys_is_exported(finished, card, tmp_path):
     run = copytree(finished, tmp_path / "old")
     saved = torch.load(run / CHECKPOINT, weights_only=False)
@@ -169,6 +170,7 @@ def test_earlier_model_is_replaced_only_when_allowed(finished, card, tmp_path, c
     assert entry["sha256"] in (tmp_path / "tiny.md").read_text()
 
 
+@pytest.mark.slow
 def test_export_twice_is_the_same_file(finished, card, tmp_path):
     for folder in ("one", "two"):
         export_model(finished, card, tmp_path / folder / "tiny.pt")

@@ -160,6 +160,7 @@ def test_labels_of_another_ct_are_refused(case, tmp_path):
         revise_case(case / "ct.nrrd", tmp_path / "moved.nrrd", case / "run" / "report.json", tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_existing_folder_is_not_overwritten(case, tmp_path):
     inputs = (case / "ct.nrrd", case / "labels.nrrd", case / "run" / "report.json", tmp_path / "out")
     revise_case(*inputs)

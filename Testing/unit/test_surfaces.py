@@ -99,6 +99,7 @@ def test_decimation_keeps_the_surface_closed(monkeypatch):
         assert_closed(as_trimesh(surface))
 
 
+@pytest.mark.slow
 def test_full_size_case_has_light_surfaces():
     image = grid(spacing=(0.6, 0.6, 2.0), extent=(307.2, 307.2, 240.0))
     kidneys = [(1, (-60, 0, 0), (25, 25, 50)), (2, (50, 0, 0), (25, 25, 50))]

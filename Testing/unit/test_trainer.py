@@ -152,6 +152,7 @@ def test_best_model_is_the_mean_of_the_last_part(config):
             torch.testing.assert_close(value, (states[3][name] + states[4][name]) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("averaged", "epochs"), [(0.0, 3), (0.4, 8), (1.0, 3)])
 def test_training_without_better_validation_ends(config, monkeypatch, averaged, epochs):
     """After the shortest length; ``patience`` counts from where the average begins."""
@@ -246,6 +247,7 @@ def test_ctrl_c_ends_with_one_line(config, tmp_path):
 LONGER = {**SHORT["unet"], "epochs": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -334,6 +336,7 @@ def test_damaged_checkpoint_is_one_line(config, finished, tmp_path, capsys, dama
 # Methods
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "stages", "augmentation"),
     [
