@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from .errors import InputError
 from .export.image import write_image
-from .export.labelmap import write_labelmap
+from .export.labelmap import structure_labels
 from .export.patient_folder import check_patient_folder
 from .output_files import check_outputs
+from .structures import RENAL
 from .synthetic import generate_child
-from .volume import InputError, LabelVolume
+from .volume import LabelVolume
 
 CT = "ct.nii.gz"
 REFERENCE = "reference.nii.gz"
@@ -15,6 +17,7 @@ RESULT = "result"
 """Patient folder of the segmentation, which is made later."""
 
 OLDEST = 16
+"""Years: the generator knows no adults."""
 
 
 def make_demo_child(folder: Path, age_years: float, seed: int, overwrite: bool) -> Path:
@@ -30,5 +33,5 @@ def make_demo_child(folder: Path, age_years: float, seed: int, overwrite: bool) 
     image, labels = generate_child(age_years, seed, tumor=True).to_sitk()
     folder.mkdir(parents=True, exist_ok=True)
     write_image(ct, image)
-    write_labelmap(reference, LabelVolume(labels))
+    write_image(reference, structure_labels(LabelVolume(labels, RENAL)))
     return ct

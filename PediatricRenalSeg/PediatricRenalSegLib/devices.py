@@ -1,4 +1,4 @@
-"""Where the network can run: names and free memory."""
+"""Where a network can run: the choice, names and free memory."""
 
 import ctypes
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .inference import choose_device
+from .errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,18 @@ class Device:
         """Name and free memory, for the user."""
         free = f", {self.free_bytes / 2**30:.0f} GB of memory free" if self.free_bytes is not None else ""
         return f"{self.name}{free}"
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` takes CUDA, then Apple's MPS, then the processor. Raises ``InputError`` for an absent device."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, found in present.items() if found))
+    if name not in present:
+        raise InputError(f"Unknown device {name!r}: choose auto, cpu, cuda or mps.")
+    if not present[name]:
+        raise InputError(f"The device {name!r} was asked for, but PyTorch finds none here: choose auto or cpu.")
+    return torch.device(name)
 
 
 def list_devices() -> list[Device]:

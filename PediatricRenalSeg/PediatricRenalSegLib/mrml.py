@@ -4,16 +4,30 @@ Works in the 3D Slicer application and wherever else the MRML classes are (``sli
 neither, so ``slicer`` is imported inside the functions.
 """
 
+from __future__ import annotations
+
 import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from .export.segmentation import terminology_entry
-from .structures import SEGMENTS
-from .volume import InputError, LabelVolume
+from .errors import InputError
+from .export.terminology import terminology_entry
+from .structures import StructureSet
+from .volume import SMALLEST_SLICE_COUNT, Box, LabelVolume
+
+if TYPE_CHECKING:
+    from slicer import (
+        vtkMRMLScalarVolumeNode,
+        vtkMRMLScene,
+        vtkMRMLSegmentationNode,
+        vtkMRMLVolumeNode,
+        vtkOrientedImageData,
+    )
 
 BINARY_LABELMAP = "Binary labelmap"
 CLOSED_SURFACE = "Closed surface"
@@ -28,19 +42,16 @@ WINDOW_LEVEL = (400, 50)
 """Of soft tissue, in Hounsfield units."""
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0])
+"""Both axes across the patient change their sign."""
 
-SMALLEST_SLICE_COUNT = 5
-
-Box = tuple[slice, slice, slice]
-"""Part of a volume's array, ``(z, y, x)``."""
-
-WHOLE: Box = (slice(None), slice(None), slice(None))
+Grid = tuple[tuple[int, int, int], list[list[float]], str | None]
+"""Size, matrix from voxels to RAS millimeters, and id of the transform that moves them."""
 
 
 # CT
 
 
-def check_ct_node(volume) -> None:
+def check_ct_node(volume: vtkMRMLVolumeNode | None) -> None:
     """Raise ``InputError`` when a node cannot be a CT; whether its values are those of a CT is seen when it is read."""
     if volume is None:
         raise InputError("No CT is chosen: load one and choose it as the input.")
@@ -64,13 +75,15 @@ def check_ct_node(volume) -> None:
         )
 
 
-def _is_frame_of_a_sequence(volume) -> bool:
+def _is_frame_of_a_sequence(volume: vtkMRMLVolumeNode) -> bool:
+    import slicer
+
     scene = volume.GetScene()
-    browsers = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode") if scene else ()
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene) if scene else ()
     return any(browser.IsProxyNodeID(volume.GetID()) for browser in browsers)
 
 
-def add_ct_node(scene, image: sitk.Image, name: str):
+def add_ct_node(scene: vtkMRMLScene, image: sitk.Image, name: str) -> vtkMRMLScalarVolumeNode:
     """A new volume node with the voxels of an image on exactly their grid, shown as abdomen CT is looked at."""
     data = vtk.vtkImageData()
     data.SetDimensions(image.GetSize())
@@ -89,47 +102,55 @@ def add_ct_node(scene, image: sitk.Image, name: str):
     return node
 
 
-def ct_image(volume, box: Box = WHOLE) -> sitk.Image:
+def ct_image(volume: vtkMRMLVolumeNode, box: Box | None = None) -> sitk.Image:
     """The voxels of a volume node on exactly their grid (LPS); with ``box`` a part of them."""
+    box = box or _whole(volume)
     return _on_grid(np.ascontiguousarray(_array_of(volume.GetImageData())[box]), volume, box)
 
 
-def _on_grid(array: np.ndarray, volume, box: Box) -> sitk.Image:
+def _whole(volume: vtkMRMLVolumeNode) -> Box:
+    x, y, z = (slice(0, count) for count in volume.GetImageData().GetDimensions())
+    return z, y, x
+
+
+def _on_grid(array: np.ndarray, volume: vtkMRMLVolumeNode, box: Box) -> sitk.Image:
     """The image of an array that fills ``box`` of a volume."""
     ras = _ijk_to_ras(volume)
     spacing = np.linalg.norm(ras[:3, :3], axis=0)
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(spacing)
     image.SetDirection((RAS_FROM_LPS @ ras[:3, :3] / spacing).ravel())
-    first = [side.start or 0 for side in box[::-1]]
+    first = [side.start for side in box[::-1]]
     image.SetOrigin(RAS_FROM_LPS @ (ras[:3, :3] @ first + ras[:3, 3]))
     return image
 
 
-def _ijk_to_ras(volume) -> np.ndarray:
+def _ijk_to_ras(volume: vtkMRMLVolumeNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def grid_of(volume) -> tuple:
+def grid_of(volume: vtkMRMLVolumeNode) -> Grid:
     """Where the voxels of a volume node lie in the scene: two nodes or times with equal grids can be compared."""
     return volume.GetImageData().GetDimensions(), _ijk_to_ras(volume).tolist(), volume.GetTransformNodeID()
 
 
-def ras(position_mm) -> tuple[float, float, float]:
+def ras(position_mm: Sequence[float]) -> tuple[float, float, float]:
     """A place in LPS mm as Slicer has it."""
-    return tuple(float(value) for value in RAS_FROM_LPS @ position_mm)
+    x, y, z = position_mm
+    return -x, -y, z
 
 
 # Segmentation
 
 
-def fill_segmentation(node, labels: LabelVolume, volume) -> None:
+def fill_segmentation(node: vtkMRMLSegmentationNode, labels: LabelVolume, volume: vtkMRMLVolumeNode) -> None:
     """Replace the segments of a segmentation node by those of a label volume that lies on the grid of a CT node.
 
-    All segments of ``SEGMENTS`` are made, those without voxels too, with names, colors and SNOMED CT codes. The
-    node gets the CT as its reference geometry and its place in the subject hierarchy.
+    All segments of its structures are made, those without voxels too, with names, colors and SNOMED CT codes. The
+    node gets the CT as its reference geometry and its place in the subject hierarchy. Raises ``ValueError`` for labels
+    on another grid.
     """
     import slicer
 
@@ -140,7 +161,7 @@ def fill_segmentation(node, labels: LabelVolume, volume) -> None:
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segmentation = node.GetSegmentation()
     segmentation.RemoveAllSegments()
-    for row in SEGMENTS:
+    for row in labels.structures.segments:
         segment = slicer.vtkSegment()
         segment.SetName(row.display_name)
         segment.SetColor([channel / 255 for channel in row.color])
@@ -151,7 +172,7 @@ def fill_segmentation(node, labels: LabelVolume, volume) -> None:
     _place_beside(node, volume)
 
 
-def _oriented_labelmap(array: np.ndarray, volume):
+def _oriented_labelmap(array: np.ndarray, volume: vtkMRMLVolumeNode) -> vtkOrientedImageData:
     """The labels as Slicer keeps them: one image for all segments, cropped to what is not background."""
     import slicer
 
@@ -169,14 +190,15 @@ def _oriented_labelmap(array: np.ndarray, volume):
 
 def _box_of(array: np.ndarray) -> Box:
     """Where an array is not zero; one voxel if nowhere."""
-    sides = []
-    for axis in range(3):
-        found = np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis})))
-        sides.append(slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 1))
-    return tuple(sides)
+    return _side_of(array, 0), _side_of(array, 1), _side_of(array, 2)
 
 
-def _place_beside(node, volume) -> None:
+def _side_of(array: np.ndarray, axis: int) -> slice:
+    found = np.flatnonzero(array.any(axis=tuple({0, 1, 2} - {axis})))
+    return slice(int(found[0]), int(found[-1]) + 1) if found.size else slice(0, 1)
+
+
+def _place_beside(node: vtkMRMLSegmentationNode, volume: vtkMRMLVolumeNode) -> None:
     """Put a node where the CT is in the subject hierarchy: under its study."""
     import slicer
 
@@ -190,7 +212,7 @@ def _place_beside(node, volume) -> None:
         hierarchy.CreateItem(parent, node)
 
 
-def show(node, smooth: bool) -> None:
+def show(node: vtkMRMLSegmentationNode, smooth: bool) -> None:
     """Show the segments in slice views and, as closed surfaces, in 3D."""
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -199,7 +221,7 @@ def show(node, smooth: bool) -> None:
     make_surfaces(node, smooth)
 
 
-def make_surfaces(node, smooth: bool) -> None:
+def make_surfaces(node: vtkMRMLSegmentationNode, smooth: bool) -> None:
     """Make Slicer's closed surfaces anew, smoothed or with the steps of the voxels; not where they are the source."""
     segmentation = node.GetSegmentation()
     if segmentation.GetSourceRepresentationName() != BINARY_LABELMAP:
@@ -209,22 +231,24 @@ def make_surfaces(node, smooth: bool) -> None:
     node.CreateClosedSurfaceRepresentation()
 
 
-def labels_of(node, volume, box: Box = WHOLE) -> LabelVolume:
-    """The segments of ``SEGMENTS`` as they are now in a segmentation node, on the grid of a CT node.
+def labels_of(
+    node: vtkMRMLSegmentationNode, volume: vtkMRMLVolumeNode, structures: StructureSet, box: Box | None = None
+) -> LabelVolume:
+    """The segments of ``structures`` as they are now in a segmentation node, on the grid of a CT node.
 
-    A label volume holds one segment a voxel: where segments overlap, the later one in the table has it. Segments
-    that the table lacks are left out (``other_segments``). Raises as ``check_segmentation_node``.
+    A label volume holds one segment a voxel: where segments overlap, the later one has it. Segments that are none of
+    these are left out (``other_segments``). With ``box`` a part of the grid. Raises as ``check_segmentation_node``.
     """
     check_segmentation_node(node)
-    dimensions = volume.GetImageData().GetDimensions()
-    labels = np.zeros([len(range(*side.indices(count))) for side, count in zip(box, dimensions[::-1])], np.uint8)
-    for row in SEGMENTS:
+    box = box or _whole(volume)
+    labels = np.zeros([side.stop - side.start for side in box], np.uint8)
+    for row in structures.segments:
         if node.GetSegmentation().GetSegment(row.id) is not None:
             _paint(labels, _segment_labelmap(node, row.id, volume), box, row.value)
-    return LabelVolume(_on_grid(labels, volume, box))
+    return LabelVolume(_on_grid(labels, volume, box), structures)
 
 
-def check_segmentation_node(node) -> None:
+def check_segmentation_node(node: vtkMRMLSegmentationNode) -> None:
     """Raise ``InputError`` when the voxels of a segmentation node are not to be had, or are not where it is shown."""
     name = f'"{node.GetName()}"'
     if node.GetParentTransformNode() is not None:
@@ -237,7 +261,9 @@ def check_segmentation_node(node) -> None:
         )
 
 
-def _segment_labelmap(node, segment_id: str, volume):
+def _segment_labelmap(
+    node: vtkMRMLSegmentationNode, segment_id: str, volume: vtkMRMLVolumeNode
+) -> vtkOrientedImageData:
     """A segment's 0/1 image on the grid of the volume; its extent may be smaller."""
     import slicer
 
@@ -257,26 +283,26 @@ def _segment_labelmap(node, segment_id: str, volume):
     return on_grid
 
 
-def _paint(labels: np.ndarray, labelmap, box: Box, value: int) -> None:
+def _paint(labels: np.ndarray, labelmap: vtkOrientedImageData, box: Box, value: int) -> None:
     """Set ``value`` where a labelmap, whose extent is in voxels of the whole volume, is not 0."""
     if labelmap.IsEmpty():
         return
     extent, source = labelmap.GetExtent(), _array_of(labelmap)
-    starts = [side.start or 0 for side in box]
     inner, outer = [], []
-    for start, count, low, high in zip(starts, labels.shape, extent[4::-2], extent[5::-2], strict=True):
-        first, stop = max(low, start), min(high + 1, start + count)
-        inner.append(slice(first - low, max(stop, first) - low))
-        outer.append(slice(first - start, max(stop, first) - start))
+    for side, low, high in zip(box, extent[4::-2], extent[5::-2], strict=True):
+        first = max(low, side.start)
+        stop = max(min(high + 1, side.stop), first)
+        inner.append(slice(first - low, stop - low))
+        outer.append(slice(first - side.start, stop - side.start))
     labels[tuple(outer)][source[tuple(inner)] != 0] = value
 
 
-def _array_of(image) -> np.ndarray:
+def _array_of(image: vtk.vtkImageData) -> np.ndarray:
     """The voxels of VTK image data, ``(z, y, x)``."""
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def segments_box(node, volume) -> Box:
+def segments_box(node: vtkMRMLSegmentationNode, volume: vtkMRMLVolumeNode, structures: StructureSet) -> Box:
     """Part of the volume that holds all segments, with a rim of one voxel where the volume goes on.
 
     The rim keeps apart what touches the border of the scan and what does not, so measurements made in the box are
@@ -285,39 +311,39 @@ def segments_box(node, volume) -> Box:
     check_segmentation_node(node)
     extents = [
         labelmap.GetExtent()
-        for row in SEGMENTS
+        for row in structures.segments
         if node.GetSegmentation().GetSegment(row.id) is not None
         and not (labelmap := _segment_labelmap(node, row.id, volume)).IsEmpty()
     ]
     if not extents:
-        return (slice(0, 1),) * 3
-    box = []
-    for axis, count in zip((2, 1, 0), volume.GetImageData().GetDimensions()[::-1], strict=True):
-        low = min(extent[2 * axis] for extent in extents)
-        high = max(extent[2 * axis + 1] for extent in extents)
-        box.append(slice(max(low - 1, 0), min(high + 2, count)))
-    return tuple(box)
+        return slice(0, 1), slice(0, 1), slice(0, 1)
+    lows, highs = np.min(extents, axis=0)[::2].tolist(), np.max(extents, axis=0)[1::2].tolist()
+    x, y, z = (
+        slice(max(low - 1, 0), min(high + 2, count))
+        for low, high, count in zip(lows, highs, volume.GetImageData().GetDimensions(), strict=True)
+    )
+    return z, y, x
 
 
-def other_segments(node) -> list[str]:
-    """Names of segments that are not in ``SEGMENTS``: a surgeon's own."""
-    known = {row.id for row in SEGMENTS}
+def other_segments(node: vtkMRMLSegmentationNode, structures: StructureSet) -> list[str]:
+    """Names of segments that are none of the model's: a surgeon's own."""
+    known = {row.id for row in structures.segments}
     segmentation = node.GetSegmentation()
     return [segmentation.GetSegment(name).GetName() for name in segmentation.GetSegmentIDs() if name not in known]
 
 
-def fingerprint(node, volume) -> str:
+def fingerprint(node: vtkMRMLSegmentationNode, volume: vtkMRMLVolumeNode, structures: StructureSet) -> str:
     """Changes with every edit of a voxel, under another segment too, and with every segment added or removed."""
     segmentation = node.GetSegmentation()
     source = segmentation.GetSourceRepresentationName()
     digest = hashlib.sha256(repr((source, sorted(segmentation.GetSegmentIDs()))).encode())
-    for row in SEGMENTS:
+    for row in structures.segments:
         if source == BINARY_LABELMAP and segmentation.GetSegment(row.id) is not None:
             digest.update(row.id.encode() + _voxels_of(_segment_labelmap(node, row.id, volume)))
     return digest.hexdigest()
 
 
-def _voxels_of(labelmap) -> bytes:
+def _voxels_of(labelmap: vtkOrientedImageData) -> bytes:
     """Which voxels of the whole volume a labelmap holds; a saved scene may have another border around them."""
     mask = np.zeros((1, 1, 1), bool) if labelmap.IsEmpty() else _array_of(labelmap) != 0
     if not mask.any():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .volume import InputError
+from .errors import InputError
 
 
 def check_outputs(paths: Iterable[Path], overwrite: bool) -> None:

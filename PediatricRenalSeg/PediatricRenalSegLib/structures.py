@@ -1,11 +1,20 @@
-"""The one table of structures.
+"""What is segmented, and what is known about it before any image is seen.
 
-The network knows *labels* (background 0, kidney 1, tumor 2: the KiTS convention). A surgeon knows
-*segments*: a paired structure is one label and two segments, one a side. A new structure needs a row
-in ``STRUCTURES`` and a model that predicts its label; no other code.
+The network knows *labels* (background 0, kidney 1, tumor 2: the KiTS convention). A surgeon knows *segments*: a
+paired structure is one label and two segments, one a side. A model brings its ``StructureSet``; every stage reads
+that of the model or of the label volume at hand, and none the table below. ``KNOWN`` says what is known about the
+structures that come up by name alone: in models of before, and in trainings.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from .errors import InputError
+
+LARGEST_LABEL = 255
+"""Labels and segments are stored in 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +28,18 @@ class Code:
 
 ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")
 MORPHOLOGICALLY_ALTERED = Code("SCT", "49755003", "Morphologically Altered Structure")
-KIDNEY = Code("SCT", "64033007", "Kidney")
+KIDNEY_CODE = Code("SCT", "64033007", "Kidney")
 NEOPLASM = Code("SCT", "108369006", "Neoplasm")
 RIGHT = Code("SCT", "24028007", "Right")
 LEFT = Code("SCT", "7771000", "Left")
 
+Range = tuple[float, float]
+"""Lowest and highest value."""
+
 
 @dataclass(frozen=True)
 class Structure:
-    """One label of the network and what is known about it before any image is seen."""
+    """One label of a model and what is known about it before any image is seen."""
 
     label: int
     """Value in the network's output and in ``labelmap.nii.gz``."""
@@ -35,13 +47,37 @@ class Structure:
     """Stable, language-neutral name: the key in metadata and score tables."""
     display_name: str
     color: tuple[int, int, int]
+    """Red, green and blue, 0 to 255."""
     category: Code
     type: Code
     region: Code | None = None
+    """``type`` of the structure that it arises from or lies in."""
     paired: bool = False
-    """One segment a side of the body, each the largest component there."""
+    """One segment a side of the body: ``organs.sides`` has the rules."""
     smallest_ml: float = 0.5
     """Connected components below this volume are specks and are removed."""
+    plausible_ml: Range | None = None
+    """Volume of one segment outside which a warning is due."""
+    plausible_hu: Range | None = None
+    """Median outside which labels to train on cannot be those of this structure."""
+    warn_if_absent: bool = True
+    """Whether a result without it is worth a warning."""
+
+    @property
+    def is_lesion(self) -> bool:
+        """Whether its components are counted and measured one by one."""
+        return self.category == MORPHOLOGICALLY_ALTERED
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Structure":
+        """The way back of ``dataclasses.asdict``. Raises ``InputError`` for values that are no structure."""
+        try:
+            codes = {name: Code(**values[name]) for name in ("category", "type", "region") if values.get(name)}
+            numbers = ("color", "plausible_ml", "plausible_hu")
+            tuples = {name: tuple(values[name]) for name in numbers if values.get(name) is not None}
+            return cls(**{**values, **codes, **tuples})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{values!r} does not describe a structure ({error}).") from None
 
 
 @dataclass(frozen=True)
@@ -57,29 +93,129 @@ class Segment:
 
     @property
     def color(self) -> tuple[int, int, int]:
+        """That of the structure."""
         return self.structure.color
 
 
-STRUCTURES = (
-    Structure(1, "kidney", "Kidney", (185, 102, 83), ANATOMICAL_STRUCTURE, KIDNEY, paired=True),
-    Structure(2, "tumor", "Renal tumor", (144, 238, 144), MORPHOLOGICALLY_ALTERED, NEOPLASM, KIDNEY),
+@dataclass(frozen=True)
+class StructureSet:
+    """The structures that a model tells apart, in its order.
+
+    Raises ``InputError`` when two of them share a name or a label, or a label does not fit into 8 bits.
+
+    >>> [segment.id for segment in RENAL.segments]
+    ['kidney_right', 'kidney_left', 'tumor']
+    """
+
+    rows: tuple[Structure, ...]
+
+    def __post_init__(self) -> None:
+        for what, values in (("name", [row.name for row in self]), ("label", [row.label for row in self])):
+            if len(set(values)) < len(values):
+                raise InputError(f"Two structures have one {what}: {', '.join(map(str, values))}.")
+        for row in self:
+            if not 0 < row.label <= LARGEST_LABEL:
+                raise InputError(f"The label of {row.name} is {row.label}, but labels go from 1 to {LARGEST_LABEL}.")
+
+    def __iter__(self) -> Iterator[Structure]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """What a surgeon sees, numbered from 1: right then left of a paired structure."""
+        segments: list[Segment] = []
+        for row in self.rows:
+            for side in (RIGHT, LEFT) if row.paired else (None,):
+                segments.append(_segment(len(segments) + 1, row, side))
+        return tuple(segments)
+
+    def segments_of(self, structure: Structure) -> tuple[Segment, ...]:
+        """The segments of a structure: right then left for a paired one."""
+        return tuple(segment for segment in self.segments if segment.structure == structure)
+
+    def named(self, name: str) -> Structure:
+        """The structure of this name. Raises ``InputError`` if there is none."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise InputError(f"There is no {name!r} among the structures {', '.join(row.name for row in self.rows)}.")
+
+    @property
+    def organs(self) -> tuple[Structure, ...]:
+        """The structures that are no lesions."""
+        return tuple(row for row in self.rows if not row.is_lesion)
+
+    @property
+    def text(self) -> str:
+        """The names for a sentence: "kidney or tumor"."""
+        *others, last = [row.name for row in self.rows]
+        return f"{', '.join(others)} or {last}" if others else last
+
+    def to_list(self) -> list[dict[str, Any]]:
+        """Plain values for JSON; ``from_list`` is the way back."""
+        return [asdict(row) for row in self.rows]
+
+    @classmethod
+    def from_list(cls, rows: Iterable[dict[str, Any]]) -> "StructureSet":
+        """Raises ``InputError`` for values that are no structures."""
+        return cls(tuple(map(Structure.from_dict, rows)))
+
+
+def _segment(value: int, structure: Structure, side: Code | None) -> Segment:
+    if side is None:
+        return Segment(value, structure.name, structure.display_name, structure)
+    name = f"{side.meaning} {structure.display_name.lower()}"
+    return Segment(value, f"{structure.name}_{side.meaning.lower()}", name, structure, side)
+
+
+KIDNEY = Structure(
+    label=1,
+    name="kidney",
+    display_name="Kidney",
+    color=(185, 102, 83),
+    category=ANATOMICAL_STRUCTURE,
+    type=KIDNEY_CODE,
+    paired=True,
+    # 45 to 85 ml per m² of body surface (10th to 90th percentile) at every age (Scholbach and Weitzel, Scientifica
+    # 2012:949164) is 9 ml in a newborn (0.2 m²) and 160 ml in an adult-sized adolescent (1.9 m²); half the one and
+    # twice the other leave room for small kidneys and for the growth of an only one.
+    plausible_ml=(5.0, 350.0),
+    # 30 HU without contrast medium, up to 250 HU in the arterial phase; with room on both sides.
+    plausible_hu=(0.0, 400.0),
+)
+TUMOR = Structure(
+    label=2,
+    name="tumor",
+    display_name="Renal tumor",
+    color=(144, 238, 144),
+    category=MORPHOLOGICALLY_ALTERED,
+    type=NEOPLASM,
+    region=KIDNEY_CODE,
+    # Below 1 ml a leak of the network is likelier than a renal tumor; 3 l is beyond the largest that the abdomen of a
+    # child holds.
+    plausible_ml=(1.0, 3000.0),
+    # A fatty tumor is dark.
+    plausible_hu=(-100.0, 300.0),
 )
 
+KNOWN = {row.name: row for row in (KIDNEY, TUMOR)}
+"""What is known by name. A row more changes nothing for a model that does not name it."""
 
-def _segments() -> tuple[Segment, ...]:
-    rows = []
-    for structure in STRUCTURES:
-        sides = ((RIGHT, "right"), (LEFT, "left")) if structure.paired else ((None, ""),)
-        for side, word in sides:
-            segment_id = f"{structure.name}_{word}" if word else structure.name
-            name = f"{word.capitalize()} {structure.display_name.lower()}" if word else structure.display_name
-            rows.append(Segment(len(rows) + 1, segment_id, name, structure, side))
-    return tuple(rows)
+RENAL = StructureSet((KIDNEY, TUMOR))
+"""The structures of the shipped models, and of label maps that nobody says anything else of (KiTS)."""
 
 
-SEGMENTS = _segments()
+def known_structures(labels: dict[str, int]) -> StructureSet:
+    """The rows of ``KNOWN`` for labels by name, in the order of the labels; "background" is left out.
 
-
-def segments_of(structure: Structure) -> tuple[Segment, ...]:
-    """The segments of a structure: right then left for a paired one."""
-    return tuple(segment for segment in SEGMENTS if segment.structure is structure)
+    Raises ``InputError`` for a name that the table lacks.
+    """
+    foreground = {name: label for name, label in labels.items() if name != "background"}
+    unknown = sorted(set(foreground) - set(KNOWN))
+    if unknown:
+        raise InputError(f"The model predicts {unknown[0]!r} and does not say what that is: export it again.")
+    ordered = sorted(foreground, key=lambda name: foreground[name])
+    return StructureSet(tuple(replace(KNOWN[name], label=foreground[name]) for name in ordered))

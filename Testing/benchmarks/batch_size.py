@@ -18,9 +18,11 @@ import torch
 from common import add_run_options, machine, use_threads, write_tables
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-from PediatricRenalSegLib.inference import choose_device, run_network
-from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
-from PediatricRenalSegLib.preprocessing import CanvasGrid, SliceStack, preprocess
+from PediatricRenalSegLib.body import body_mask
+from PediatricRenalSegLib.devices import choose_device
+from PediatricRenalSegLib.models.catalogue import load_model
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS, CanvasGrid, SliceStack, preprocess
+from PediatricRenalSegLib.pipelines.slicewise import run_network
 from PediatricRenalSegLib.synthetic import training_scan
 from PediatricRenalSegLib.volume import CTVolume
 
@@ -77,13 +79,15 @@ def main() -> None:
     device = choose_device(options.device)
     ours = load_model(options.model, device)
     child = CTVolume(training_scan(3.0, 1_000_000).to_sitk()[0], "generated")
-    stack = preprocess(child, ours.metadata.normalization)
+    body = body_mask(*child.axial())
+    stack = preprocess(child, body, DEFAULT_CANVAS, ours.metadata.normalization)
 
     rows = []
     for batch_size in options.batch_sizes:
-        rate = slices_per_second(ours, repeated(stack, max(MEASURED, batch_size)), device, batch_size, options.repeats)
+        slices = repeated(stack, max(MEASURED, batch_size))
+        rate = slices_per_second(ours.network, slices, device, batch_size, options.repeats)
         rows.append([batch_size, f"{rate:.2f}", f"{SLICES / rate:.1f}"])
-    whole = ModelBundle(WholeSliceNetwork().eval().to(device), ours.metadata, "")
+    whole = WholeSliceNetwork().eval().to(device)
     whole_rates = {
         batch_size: slices_per_second(whole, whole_slices(options.whole_slices), device, batch_size, options.repeats)
         for batch_size in (1, options.whole_slices)
@@ -97,7 +101,7 @@ def main() -> None:
         f"The shipped pipeline ({ours.metadata.id}, {millions(ours.network)} million weights) on the slices of a "
         f"generated child; the fastest of {options.repeats} passes over at least {MEASURED} slices. "
         "Time of the network alone.",
-        f"nnU-Net's default 2D network ({millions(whole.network)} million weights) on whole slices of {FULL_SIZE} × "
+        f"nnU-Net's default 2D network ({millions(whole)} million weights) on whole slices of {FULL_SIZE} × "
         f"{FULL_SIZE} pixels, random weights: measured on {options.whole_slices} slices and extrapolated to {SLICES}, "
         f"without and with its default {MIRRORINGS} mirrorings.",
         f"At its best batch size the pipeline is {best / max(whole_rates.values()):.1f} times as fast, "
@@ -116,29 +120,29 @@ def main() -> None:
 
 
 def slices_per_second(
-    bundle: ModelBundle, stack: SliceStack, device: torch.device, batch_size: int, repeats: int
+    network: torch.nn.Module, stack: SliceStack, device: torch.device, batch_size: int, repeats: int
 ) -> float:
     """The fastest pass; one batch before it warms up."""
     first = repeated(stack, batch_size)
-    run_network(bundle, first, device, batch_size)
+    run_network(network, first, device, batch_size)
     seconds = []
     for _ in range(repeats):
         started = time.perf_counter()
-        run_network(bundle, stack, device, batch_size)
+        run_network(network, stack, device, batch_size)
         seconds.append(time.perf_counter() - started)
     return len(stack.images) / min(seconds)
 
 
 def repeated(stack: SliceStack, count: int) -> SliceStack:
     rows = np.arange(count) % len(stack.images)
-    return SliceStack(stack.images[rows], stack.masks[rows], stack.body, stack.grid)
+    return SliceStack(stack.images[rows], stack.masks[rows], stack.grid)
 
 
 def whole_slices(count: int) -> SliceStack:
     shape = (count, FULL_SIZE, FULL_SIZE)
     images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     grid = CanvasGrid(FULL_SIZE, 1.0, (0.0, 0.0), shape, (1.0, 1.0, 1.0))
-    return SliceStack(images, np.ones(shape, np.uint8), np.ones(shape, bool), grid)
+    return SliceStack(images, np.ones(shape, np.uint8), grid)
 
 
 def millions(network: torch.nn.Module) -> str:

@@ -3,6 +3,8 @@
 import argparse
 import os
 import platform
+import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 import vtk
 
 import PediatricRenalSegLib
-from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.structures import RENAL
 from PediatricRenalSegLib.synthetic import Scan, draw_anatomy, draw_settings, generate_child
 
 RESULTS = Path(__file__).parent / "results"
@@ -48,6 +50,12 @@ def machine(device: str) -> str:
     return "; ".join(parts) + ". " + ", ".join(f"{name} {version}" for name, version in versions.items()) + "."
 
 
+def commit_of(checkout: Path) -> str:
+    """Short hash of what is checked out there."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -58,10 +66,8 @@ def _processor() -> str:
 
 def forget_peak() -> None:
     """Start a new measurement of the peak memory (Linux; elsewhere the peak is that of the whole run)."""
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
-    except OSError:
-        pass
 
 
 def peak_mib() -> float:
@@ -97,7 +103,7 @@ def write_child(folder: Path, age_years: float, seed: int, slices: int | None = 
 
 def segment_mask(labels: sitk.Image, name: str) -> sitk.Image:
     """All segments of the structure ``name`` as one mask."""
-    values = [segment.value for segment in SEGMENTS if segment.structure.name == name]
+    values = [segment.value for segment in RENAL.segments if segment.structure.name == name]
     array = np.isin(sitk.GetArrayViewFromImage(labels), values).astype(np.uint8)
     mask = sitk.GetImageFromArray(array)
     mask.CopyInformation(labels)
@@ -105,13 +111,12 @@ def segment_mask(labels: sitk.Image, name: str) -> sitk.Image:
 
 
 def swapped_voxels(truth: np.ndarray, found: np.ndarray) -> int:
-    """Voxels of one side's kidney that were given to the other side's; values as in ``SEGMENTS``."""
-    right, left = (segment.value for segment in SEGMENTS if segment.side)
+    """Voxels of one side's kidney that were given to the other side's; values as in ``RENAL.segments``."""
+    right, left = (segment.value for segment in RENAL.segments if segment.side)
     return int(((truth == right) & (found == left)).sum() + ((truth == left) & (found == right)).sum())
 
 
 def mean_sd(values: list[float]) -> str:
-    values = np.array(values, float)
     spread = f"{np.nanstd(values, ddof=1):.3f}" if np.isfinite(values).sum() > 1 else "–"
     return f"{np.nanmean(values):.3f} ({spread})"
 

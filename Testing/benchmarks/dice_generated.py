@@ -27,7 +27,7 @@ from common import (
 
 from PediatricRenalSegLib.case import segment_case
 from PediatricRenalSegLib.evaluation.metrics import compare_masks
-from PediatricRenalSegLib.structures import STRUCTURES
+from PediatricRenalSegLib.structures import RENAL
 
 FIRST_SEED = 1_000_000
 CHILDREN = Path("runs/children")
@@ -48,7 +48,7 @@ def main() -> None:
         parser.error(f"seeds below {FIRST_SEED} belong to the training")
     use_threads(options.threads)
     rows, swapped = [], 0
-    found: dict[str, list[dict[str, float]]] = {structure.name: [] for structure in STRUCTURES}
+    found: dict[str, list[dict[str, float]]] = {structure.name: [] for structure in RENAL}
     for seed in range(options.first_seed, options.first_seed + options.patients):
         result, truth = segment_child(seed, options)
         x, y, z = result.labels.image.GetSize()
@@ -58,7 +58,7 @@ def main() -> None:
             f"{x} × {y} × {z}",
             " × ".join(f"{mm:.2f}" for mm in result.labels.image.GetSpacing()),
         ]
-        for structure in STRUCTURES:
+        for structure in RENAL:
             masks = (segment_mask(labels, structure.name) for labels in (truth, result.labels.image))
             scores = compare_masks(*masks)
             found[structure.name].append(scores)
@@ -69,7 +69,7 @@ def main() -> None:
         rows.append([*row, wrong_side, f"{sum(result.run.timing_seconds.values()):.0f}"])
         print(*rows[-1], flush=True)
     header = ["seed", "age", "voxels", "spacing, mm"]
-    for structure in STRUCTURES:
+    for structure in RENAL:
         header += [f"{structure.name} Dice", "HD95, mm", "ml true / found"]
     groups = {
         **found,

@@ -34,7 +34,8 @@ def main() -> None:
         parser.error(f"{options.folder} holds no NAME{LABEL_ENDING}")
     if unknown := set(options.training) - set(names):
         parser.error(f"there is no scan {sorted(unknown)[0]}")
-    rows, dice = [], {True: [], False: []}
+    rows = []
+    dice: dict[bool, list[float]] = {True: [], False: []}
     for name in names:
         in_training = name in options.training
         result, truth = segment_scan(options.folder, name, options)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common import write_tables
 
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.reading import read_ct
-from PediatricRenalSegLib.volume import InputError
 
 sys.path.append(str(Path(__file__).parent.parent / "unit"))
 from bad_inputs import BAD_INPUTS  # noqa: E402

@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 from common import child_of, machine, write_tables
@@ -48,7 +49,7 @@ def summary(values: list[float]) -> tuple[float, float, float]:
     return statistics.median(values), min(values), max(values)
 
 
-def open_window():
+def open_window() -> Any:
     """The module's widget in the stand-in's main window."""
     sys.path.insert(0, str(STAND_IN))
     import slicer_standin
@@ -62,7 +63,7 @@ def open_window():
     return module.widgetRepresentation().self()
 
 
-def measure_run(window, image: sitk.Image) -> dict[str, float]:
+def measure_run(window: Any, image: sitk.Image) -> dict[str, float]:
     """One segmentation in an empty scene."""
     import slicer
     from slicer_standin import wait_until

@@ -14,7 +14,8 @@ from pathlib import Path
 from common import add_run_options, forget_peak, machine, peak_mib, use_threads, write_child, write_tables
 
 from PediatricRenalSegLib.case import segment_case
-from PediatricRenalSegLib.inference import BATCH_SIZE, Progress
+from PediatricRenalSegLib.pipelines.slicewise import BATCH_SIZE
+from PediatricRenalSegLib.progress import Progress
 
 AGE_YEARS, SEED = 3.0, 1_000_000
 

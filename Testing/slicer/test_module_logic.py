@@ -9,14 +9,16 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from module_under_test import MODULE, SEGMENT_IDS
+from module_under_test import MODULE, SEGMENT_IDS, TIMEOUT_S
 
 from PediatricRenalSegLib import mrml
-from PediatricRenalSegLib.export.segmentation import write_segmentation
-from PediatricRenalSegLib.slicer_module import results
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.export.image import write_image
+from PediatricRenalSegLib.export.segmentation import described
+from PediatricRenalSegLib.slicer_module import jobs, results
 from PediatricRenalSegLib.slicer_module.worker import WorkerError
-from PediatricRenalSegLib.structures import SEGMENTS
-from PediatricRenalSegLib.volume import InputError, LabelVolume, same_grid
+from PediatricRenalSegLib.structures import RENAL
+from PediatricRenalSegLib.volume import LabelVolume, same_grid
 
 pytest_plugins = ["module_under_test"]
 
@@ -44,7 +46,7 @@ def image_on(direction: np.ndarray, pixel: int) -> sitk.Image:
     return image
 
 
-@pytest.fixture(params=GRIDS.values(), ids=GRIDS)
+@pytest.fixture(params=list(GRIDS.values()), ids=list(GRIDS))
 def ct(request):
     return image_on(request.param, sitk.sitkInt16)
 
@@ -86,15 +88,15 @@ def test_part_of_a_ct_lies_where_it_is_cut_from(fresh_slicer, ct):
 
 def test_labels_lie_exactly_on_the_voxels_of_the_ct(fresh_slicer, ct, tmp_path):
     """There and back, and as Slicer reads the same labels from the command line's file."""
-    labels = LabelVolume(labels_on(ct))
+    labels = LabelVolume(labels_on(ct), RENAL)
     volume = mrml.add_ct_node(slicer.mrmlScene, ct, "CT")
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     mrml.fill_segmentation(node, labels, volume)
-    back = mrml.labels_of(node, volume).image
+    back = mrml.labels_of(node, volume, RENAL).image
     assert same_grid(back, ct) and sitk.Hash(back) == sitk.Hash(labels.image)
-    write_segmentation(tmp_path / "segmentation.seg.nrrd", labels)
+    write_image(tmp_path / "segmentation.seg.nrrd", described(labels))
     read = slicer.util.loadSegmentation(str(tmp_path / "segmentation.seg.nrrd"))
-    assert sitk.Hash(mrml.labels_of(read, volume).image) == sitk.Hash(labels.image)
+    assert sitk.Hash(mrml.labels_of(read, volume, RENAL).image) == sitk.Hash(labels.image)
     for name in SEGMENT_IDS:
         made = slicer.util.arrayFromSegmentBinaryLabelmap(node, name, volume)
         np.testing.assert_array_equal(made, slicer.util.arrayFromSegmentBinaryLabelmap(read, name, volume))
@@ -104,10 +106,10 @@ def test_box_of_the_segments_has_a_rim_inside_the_scan(fresh_slicer):
     ct = image_on(np.eye(3), sitk.sitkInt16)
     volume = mrml.add_ct_node(slicer.mrmlScene, ct, "CT")
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    mrml.fill_segmentation(node, LabelVolume(labels_on(ct)), volume)
-    box = mrml.segments_box(node, volume)
+    mrml.fill_segmentation(node, LabelVolume(labels_on(ct), RENAL), volume)
+    box = mrml.segments_box(node, volume, RENAL)
     assert box == (slice(0, 7), slice(1, 7), slice(0, 9))
-    inside = sitk.GetArrayFromImage(mrml.labels_of(node, volume, box).image)
+    inside = sitk.GetArrayFromImage(mrml.labels_of(node, volume, RENAL, box).image)
     np.testing.assert_array_equal(inside, sitk.GetArrayFromImage(labels_on(ct))[box])
 
 
@@ -118,12 +120,12 @@ def test_segments_on_a_finer_grid_come_back_to_the_ct(fresh_slicer):
     volume = mrml.add_ct_node(slicer.mrmlScene, ct, "CT")
     fine_volume = mrml.add_ct_node(slicer.mrmlScene, sitk.Cast(fine, sitk.sitkInt16), "fine")
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    mrml.fill_segmentation(node, LabelVolume(fine), fine_volume)
-    assert sitk.Hash(mrml.labels_of(node, volume).image) == sitk.Hash(labels_on(ct))
+    mrml.fill_segmentation(node, LabelVolume(fine, RENAL), fine_volume)
+    assert sitk.Hash(mrml.labels_of(node, volume, RENAL).image) == sitk.Hash(labels_on(ct))
 
 
 def test_names_colors_and_codes_are_those_of_the_table(fresh_slicer, child_segmentation):
-    for row in SEGMENTS:
+    for row in RENAL.segments:
         segment = child_segmentation.GetSegmentation().GetSegment(row.id)
         assert segment.GetName() == row.display_name
         assert segment.GetColor() == pytest.approx([channel / 255 for channel in row.color])
@@ -135,10 +137,10 @@ def test_names_colors_and_codes_are_those_of_the_table(fresh_slicer, child_segme
 def test_without_a_finding_there_are_three_empty_segments(fresh_slicer, child):
     empty = sitk.Image(child.GetImageData().GetDimensions(), sitk.sitkUInt8)
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    mrml.fill_segmentation(node, LabelVolume(empty), child)
+    mrml.fill_segmentation(node, LabelVolume(empty, RENAL), child)
     mrml.show(node, smooth=True)
     assert list(node.GetSegmentation().GetSegmentIDs()) == SEGMENT_IDS
-    assert not sitk.GetArrayFromImage(mrml.labels_of(node, child).image).any()
+    assert not sitk.GetArrayFromImage(mrml.labels_of(node, child, RENAL).image).any()
 
 
 # Refusals
@@ -191,11 +193,40 @@ def test_time_sequence(fresh_slicer, child):
     assert "one time point of a sequence" in refusal(child)
 
 
+def test_looking_for_sequences_leaves_nothing_behind(fresh_slicer, child):
+    """The window asks at every change; a list of nodes that nobody gives back would hold the browsers for good."""
+    browser = slicer.mrmlScene.AddNode(slicer.vtkMRMLSequenceBrowserNode())
+    before = browser.GetReferenceCount()
+    for _ in range(10):
+        mrml.check_ct_node(child)
+    assert browser.GetReferenceCount() == before
+
+
 def test_transformed_segmentation(fresh_slicer, child, child_segmentation):
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     child_segmentation.SetAndObserveTransformNodeID(transform.GetID())
     with pytest.raises(InputError, match="moved by a transform"):
-        mrml.labels_of(child_segmentation, child)
+        mrml.labels_of(child_segmentation, child, RENAL)
+
+
+# Measurements
+
+
+def test_measurements_of_the_run_are_those_of_the_command(child, child_segmentation, wait_until):
+    """So nothing is measured anew while nothing was edited. What the run was not sure of cannot be measured."""
+    of_the_run = results.measurements(child_segmentation, child)
+    assert of_the_run is not None
+    printed: list[dict] = []
+    task = jobs.measure(child_segmentation, printed.append, lambda error: None)
+    wait_until(lambda: not task.active, TIMEOUT_S, "the measurements")
+    assert printed == [of_the_run] and of_the_run["segments"] and of_the_run["contacts"]
+    doubts = results.doubts(child_segmentation)
+    assert [doubt["code"] for doubt in doubts] == ["part_removed"] and doubts[0] not in of_the_run["warnings"]
+
+
+def test_edited_segments_have_no_measurements_of_the_run(child, child_segmentation):
+    child_segmentation.GetSegmentation().RemoveSegment("tumor")
+    assert results.measurements(child_segmentation, child) is None
 
 
 # Scripts
@@ -209,11 +240,11 @@ def scripted(fresh_slicer, window):
 
 @pytest.mark.slow
 def test_process_waits_and_returns_the_segmentation(scripted, child, tmp_path):
-    events = []
+    events: list[dict] = []
     node = scripted.process(child, device="cpu", onProgress=events.append)
     assert list(node.GetSegmentation().GetSegmentIDs()) == SEGMENT_IDS and results.ct_of(node) is child
     stages = list(dict.fromkeys(event["stage"] for event in events))
-    assert stages == ["model", "read", "preprocess", "network", "postprocess", "surfaces", "measure", "write"]
+    assert stages == ["model", "read", "preprocess", "network", "postprocess", "measure", "write"]
     scripted.export(node, tmp_path / "case", ["glb"])
     assert (tmp_path / "case" / "models" / "structures.glb").is_file()
     with pytest.raises(WorkerError, match="exists already"):

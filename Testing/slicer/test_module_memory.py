@@ -97,7 +97,7 @@ def test_a_run_leaves_nothing_behind(
     task = weakref.ref(logic._task)
     wait_until(lambda: errors, TIMEOUT_S, "the segmentation")
     assert errors == [None] and not logic.running
-    assert nodes.left == {"Child", "Child kidneys and tumor"}
+    assert nodes.left == {"Child", "Child segmentation"}
     clear_scene()
     assert nodes.left == set() and task() is None
 
@@ -141,7 +141,7 @@ def test_the_closed_window_is_freed(
     slicer.util.selectModule(module.name)
     window = module.widgetRepresentation().self()
     show(window, add_result(), wait_until)
-    parts = (window, window.logic, window.status, window.model, window.review, window.export)
+    parts = (window, window.logic, window.status, window.model, window.devices, window.review, window.export)
     references = [weakref.ref(part) for part in parts]
     slicer_standin.unload_module(module.name)
     del module, window, parts

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny_stores import write_config, write_reference_mask, write_store
 
-from PediatricRenalSegLib.training.config import read_config
-from PediatricRenalSegLib.training.trainer import Trainer
+from PediatricRenalSegLib.training.learn.config import read_config
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
+from PediatricRenalSegLib.structures import RENAL
 from PediatricRenalSegLib.volume import CTVolume, LabelVolume
 
 DIRECTIONS = {
@@ -48,7 +49,7 @@ def ellipsoids(image: sitk.Image, rows) -> LabelVolume:
         array[sum(((o - c) / r) ** 2 for o, c, r in zip(offsets, center, radii, strict=True)) <= 1] = value
     labels = sitk.GetImageFromArray(array)
     labels.CopyInformation(image)
-    return LabelVolume(labels)
+    return LabelVolume(labels, RENAL)
 
 
 def ct_of(labels: LabelVolume) -> CTVolume:

@@ -17,9 +17,10 @@ from tiny_models import untrained_pipeline, write_model
 import PediatricRenalSegLib
 from PediatricRenalSegLib import case, cli
 from PediatricRenalSegLib.checks import CheckWarning
-from PediatricRenalSegLib.inference import BATCH_SIZE
-from PediatricRenalSegLib.model_bundle import catalogue
-from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.cli import information, segmenting, training
+from PediatricRenalSegLib.models.catalogue import catalogue
+from PediatricRenalSegLib.pipelines.slicewise import BATCH_SIZE
+from PediatricRenalSegLib.structures import RENAL
 
 COMMAND = [sys.executable, "-m", "PediatricRenalSegLib.cli"]
 LIBRARY = str(Path(PediatricRenalSegLib.__file__).parent.parent)
@@ -118,10 +119,10 @@ def test_mesh_formats(files, tmp_path):
     result = segment(files, tmp_path / "out", "--mesh", "glb", "--mesh", "ply", "--progress", "json")
     assert result.returncode == DONE, result.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["parameters"]["mesh_formats"] == ["glb", "ply"] and report["parameters"]["batch_size"] == BATCH_SIZE
+    assert report["parameters"]["writers"][-2:] == ["glb", "ply"] and report["parameters"]["batch_size"] == BATCH_SIZE
     if report["measurements"]["segments"]:
         assert {path.suffix for path in (tmp_path / "out" / "models").iterdir()} == {".glb", ".ply"}
-    assert_refused(segment(files, tmp_path / "other", "--mesh", "vrml"), "'vrml' is no mesh format")
+    assert_refused(segment(files, tmp_path / "other", "--mesh", "vrml"), "'vrml' is no kind of file")
 
 
 @pytest.mark.slow
@@ -143,25 +144,25 @@ def test_failing_disk_is_one_line(monkeypatch, capsys, error, line):
     def fail(_):
         raise error
 
-    monkeypatch.setattr(cli, "_models", fail)
+    monkeypatch.setattr(information, "_models", fail)
     assert cli.main(["models"]) == WRONG_INPUT
     assert capsys.readouterr().err == f"pediatric-renal-seg: {line} your access rights and the space left.\n"
 
 
 @pytest.mark.parametrize(
-    ("command", "line"),
+    ("family", "command", "line"),
     [
-        (["segment", "ct", "--output", "out"], "cancelled; no result was written."),
-        (["demo"], "cancelled; no result was written."),
-        (["train", "training.json"], "stopped; the same command goes on from the last epoch."),
-        (["models"], "cancelled."),
+        (segmenting, ["segment", "ct", "--output", "out"], "cancelled; no result was written."),
+        (segmenting, ["demo"], "cancelled; no result was written."),
+        (training, ["train", "training.json"], "stopped; the same command goes on from the last epoch."),
+        (information, ["models"], "cancelled."),
     ],
 )
-def test_each_command_says_what_a_cancel_left(monkeypatch, capsys, command, line):
+def test_each_command_says_what_a_cancel_left(monkeypatch, capsys, family, command, line):
     def stop(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, f"_{command[0]}", stop)
+    monkeypatch.setattr(family, f"_{command[0]}", stop)
     assert cli.main(command) == CANCELLED
     assert capsys.readouterr().err == f"pediatric-renal-seg: {line}\n"
 
@@ -230,6 +231,7 @@ def test_cancel(tmp_path, number):
         env=ENVIRONMENT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
+    assert process.stdout is not None and process.stderr is not None, "both are pipes"
     for line in process.stdout:
         event = json.loads(line)
         if event["stage"] == "network" and event["done"] == 2:
@@ -327,7 +329,7 @@ def test_demo(tmp_path):
     assert FILES <= {path.name for path in (out / "result").iterdir()}
     ct, labels = (sitk.ReadImage(str(out / name)) for name in ("ct.nii.gz", "result/labelmap.nii.gz"))
     assert labels.GetSize() == ct.GetSize()
-    assert set(np.unique(sitk.GetArrayViewFromImage(labels))) == {0, *(segment.structure.label for segment in SEGMENTS)}
+    assert set(np.unique(sitk.GetArrayViewFromImage(labels))) == {0, *(row.label for row in RENAL)}
     assert_refused(run("demo", "--output", out, "--age", "0.5"), "exists already")
 
 

@@ -7,11 +7,22 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.structures import KIDNEY, RENAL, TUMOR
 from PediatricRenalSegLib.synthetic import training_scan
-from PediatricRenalSegLib.training import composites, generated_shapes, real_data
-from PediatricRenalSegLib.training.real_data import KIDNEY_LABEL, TUMOR_LABEL, KidneyShape, Tissue
-from PediatricRenalSegLib.volume import AIR_HU, InputError
+from PediatricRenalSegLib.training.composites import generated_shapes, kidneys
+from PediatricRenalSegLib.training.composites.backgrounds import load_background, prepare_background
+from PediatricRenalSegLib.training.composites.composite import composite
+from PediatricRenalSegLib.training.composites.draft import Draft
+from PediatricRenalSegLib.training.composites.intensities import draw_intensities
+from PediatricRenalSegLib.training.composites.kidneys import exchange_kidneys
+from PediatricRenalSegLib.training.composites.masses import grow, make_growth
+from PediatricRenalSegLib.training.composites.noise import smooth_noise
+from PediatricRenalSegLib.training.composites.shapes import KidneyShape, load_shapes
+from PediatricRenalSegLib.training.composites.targets import draw_targets
+from PediatricRenalSegLib.training.composites.tissues import IS_RENAL, KIDNEY_TISSUES, TUMOR_TISSUES, Tissue
+from PediatricRenalSegLib.training.data.scans import load_real
+from PediatricRenalSegLib.volume import AIR_HU
 
 SPACING = (6.0, 3.0, 3.0)
 SHAPE = (24, 80, 100)
@@ -59,7 +70,7 @@ def healthy_and_ill_shapes():
 
 
 def prepared(image, sides, organs=None):
-    return real_data.prepare_background("patient", image, sides, organs, SPACING, pixel=SPACING[1])
+    return prepare_background("patient", image, sides, organs, SPACING, pixel=SPACING[1])
 
 
 @pytest.fixture(scope="module", params=["organs", "thresholds"])
@@ -71,7 +82,7 @@ def background(request):
 @pytest.fixture(scope="module")
 def patients(background):
     shapes = kidney_shapes()
-    return [composites.composite(background, shapes, np.random.default_rng(seed), slices=10) for seed in range(12)]
+    return [composite(background, shapes, np.random.default_rng(seed), slices=10) for seed in range(12)]
 
 
 # ---------------------------------------------------------------- the background
@@ -89,7 +100,7 @@ def test_background_knows_its_tissues(background):
 def test_background_needs_both_kidneys():
     image, sides, _ = patient()
     with pytest.raises(ValueError, match="both kidneys"):
-        real_data.prepare_background("patient", image, np.minimum(sides, 1), None, SPACING)
+        prepare_background("patient", image, np.minimum(sides, 1), None, SPACING)
 
 
 def test_hollow_vertebrae_are_filled():
@@ -132,27 +143,27 @@ def test_load_real_clips_and_merges_sides(tmp_path):
     sides[5, 40, 50] = 3
     store(tmp_path, array=image)
     store(tmp_path, "_label", sides)
-    loaded = real_data.load_real(tmp_path, "someone")
+    loaded = load_real(tmp_path, "someone")
     assert loaded.kind == "real"
     assert loaded.image.dtype == np.int16
     np.testing.assert_array_equal(loaded.image, np.maximum(image, AIR_HU))
     assert loaded.spacing == SPACING
-    np.testing.assert_array_equal(loaded.labels, np.select([sides == 3, sides > 0], [TUMOR_LABEL, KIDNEY_LABEL], 0))
+    np.testing.assert_array_equal(loaded.labels, np.select([sides == 3, sides > 0], [TUMOR.label, KIDNEY.label], 0))
 
 
 def test_background_is_loaded_with_its_organs(tmp_path):
     image, sides, organs = patient()
     for suffix, array in (("", image), ("_label", sides), ("_organs", organs)):
         store(tmp_path, suffix, array)
-    assert real_data.load_background(tmp_path, "someone").organ_labeled
+    assert load_background(tmp_path, "someone").organ_labeled
 
 
 @pytest.mark.parametrize(
     ("load", "suffix"),
     [
-        (real_data.load_real, "_label"),
-        (real_data.load_background, "_label"),
-        (real_data.load_background, "_organs"),
+        (load_real, "_label"),
+        (load_background, "_label"),
+        (load_background, "_organs"),
     ],
 )
 def test_labels_of_another_grid_are_refused(load, suffix, tmp_path):
@@ -170,7 +181,7 @@ def test_unknown_labels_are_refused(value, tmp_path):
     store(tmp_path)
     store(tmp_path, "_label", sides)
     with pytest.raises(InputError, match=f'"someone_label.nii.gz" holds the label {value:g}'):
-        real_data.load_real(tmp_path, "someone")
+        load_real(tmp_path, "someone")
 
 
 def test_a_scan_that_is_no_ct_is_refused(tmp_path):
@@ -178,13 +189,13 @@ def test_a_scan_that_is_no_ct_is_refused(tmp_path):
     store(tmp_path, array=image + 1024)
     store(tmp_path, "_label", sides)
     with pytest.raises(InputError, match="not a CT"):
-        real_data.load_real(tmp_path, "someone")
+        load_real(tmp_path, "someone")
 
 
 def test_a_scan_without_labels_is_refused(tmp_path):
     store(tmp_path)
     with pytest.raises(InputError, match="someone_label.nii.gz"):
-        real_data.load_real(tmp_path, "someone")
+        load_real(tmp_path, "someone")
 
 
 def test_load_shapes_separates_the_sides(tmp_path):
@@ -193,7 +204,7 @@ def test_load_shapes_separates_the_sides(tmp_path):
     stored = sitk.GetImageFromArray(both)
     stored.SetSpacing((3.0, 3.0, 3.0))
     sitk.WriteImage(stored, str(tmp_path / "case_00000.nii.gz"))
-    shapes = real_data.load_shapes(tmp_path)
+    shapes = load_shapes(tmp_path)
     assert sorted(shape.is_left for shape in shapes) == [False, True]
     for shape in shapes:
         assert set(np.unique(shape.labels)) == {0, 1, 2, 3}
@@ -203,14 +214,14 @@ def test_load_shapes_separates_the_sides(tmp_path):
 def test_shapes_of_generated_patients_read_as_those_of_others(tmp_path):
     scan = training_scan(generated_shapes.AGE_YEARS, generated_shapes.FIRST_SEED, slices=40, matrix=96)
     sitk.WriteImage(generated_shapes.shape_labels(scan), str(tmp_path / "case_00000.nii.gz"))
-    shapes = real_data.load_shapes(tmp_path)
+    shapes = load_shapes(tmp_path)
     assert sorted(shape.is_left for shape in shapes) == [False, True]
     for shape in shapes:
         name = "kidney_left" if shape.is_left else "kidney_right"
-        value = next(segment.value for segment in SEGMENTS if segment.id == name)
+        value = next(segment.value for segment in RENAL.segments if segment.id == name)
         assert shape.spacing == pytest.approx(scan.spacing)
-        assert (shape.labels == KIDNEY_LABEL).sum() == pytest.approx((scan.labels == value).sum(), rel=0.02)
-    tumor = sum(int((shape.labels == TUMOR_LABEL).sum()) for shape in shapes)
+        assert (shape.labels == KIDNEY.label).sum() == pytest.approx((scan.labels == value).sum(), rel=0.02)
+    tumor = sum(int((shape.labels == TUMOR.label).sum()) for shape in shapes)
     assert tumor == pytest.approx((scan.labels == 3).sum(), rel=0.02)
 
 
@@ -226,13 +237,13 @@ def grid_points(half, step):
 def test_mass_has_the_volume_asked_for(milliliters):
     points = grid_points(100.0, 2.0)
     for seed in range(3):
-        growth = composites.make_growth(np.zeros(3), milliliters, np.random.default_rng(seed))
+        growth = make_growth(np.zeros(3), milliliters, np.random.default_rng(seed))
         _, depth = growth.trace(points.reshape(-1, 3), np.full(points[..., 0].size, 1e6, np.float32))
         assert (depth < 1).sum() * 8 / 1000 == pytest.approx(milliliters, rel=0.06)
 
 
 def test_growth_preserves_volume_outside_the_mass():
-    growth = composites.make_growth(np.zeros(3), 300, np.random.default_rng(3))
+    growth = make_growth(np.zeros(3), 300, np.random.default_rng(3))
     points = grid_points(120.0, 2.0)
     sources, depth = growth.trace(points.reshape(-1, 3), np.full(points[..., 0].size, 1e6, np.float32))
     sources, depth = sources.reshape(points.shape), depth.reshape(points.shape[:3])
@@ -245,35 +256,35 @@ def test_growth_preserves_volume_outside_the_mass():
 
 def test_growth_does_not_move_the_spine(background):
     middle = np.array(background.kidney_centers[0]) * background.spacing
-    canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
-    chosen = np.arange(len(canvas.tissue))
-    growth = composites.make_growth(middle + (0, 0, 20), 400, np.random.default_rng(1))
-    grown = composites.grow(canvas, background, growth, chosen, np.random.default_rng(1))
+    draft = Draft(background.image.copy(), background.tissue.copy())
+    chosen = np.arange(len(draft.tissue))
+    growth = make_growth(middle + (0, 0, 20), 400, np.random.default_rng(1))
+    grown = grow(draft, background, growth, chosen, np.random.default_rng(1))
     spine = background.spine_distance == 0
     np.testing.assert_allclose(grown.image[spine], background.image[spine], atol=0.5)
     np.testing.assert_array_equal(grown.tissue[spine], background.tissue[spine])
     away = background.spine_distance > 6
     assert (grown.tissue[away] == Tissue.BONE).sum() <= (background.tissue[away] == Tissue.BONE).sum()
-    assert np.isin(grown.tissue, composites.TUMOR_TISSUES).sum() > 1000
+    assert np.isin(grown.tissue, TUMOR_TISSUES).sum() > 1000
 
 
 # ---------------------------------------------------------------- pasted kidneys
 
 
 def test_pasted_kidney_replaces_the_own_one_and_agrees_with_its_labels(background, monkeypatch):
-    monkeypatch.setattr(composites, "MISSING", 0)
-    canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
-    composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(4))
-    assert not (canvas.tissue == Tissue.KIDNEY).any()
-    assert (canvas.tissue == Tissue.CORTEX).sum() > 500
-    targets = composites.draw_targets(background, background.medians, False, np.random.default_rng(2))
-    image = composites.draw_intensities(canvas, background, False, np.random.default_rng(2))
+    monkeypatch.setattr(kidneys, "MISSING", 0)
+    draft = Draft(background.image.copy(), background.tissue.copy())
+    exchange_kidneys(draft, background, kidney_shapes(), np.random.default_rng(4))
+    assert not (draft.tissue == Tissue.KIDNEY).any()
+    assert (draft.tissue == Tissue.CORTEX).sum() > 500
+    targets = draw_targets(background, background.medians, False, np.random.default_rng(2))
+    image = draw_intensities(draft, background, False, np.random.default_rng(2))
     within = np.ones((1, 3, 3))  # edges between tissues are soft
-    for tissue, group in ((Tissue.CORTEX, composites.KIDNEY_TISSUES), (Tissue.FILL_FAT, (Tissue.FILL_FAT,))):
-        where = (canvas.tissue == tissue) & ndimage.binary_erosion(np.isin(canvas.tissue, group), within)
+    for tissue, group in ((Tissue.CORTEX, KIDNEY_TISSUES), (Tissue.FILL_FAT, (Tissue.FILL_FAT,))):
+        where = (draft.tissue == tissue) & ndimage.binary_erosion(np.isin(draft.tissue, group), within)
         assert where.sum() > 100
         assert np.median(image[where]) == pytest.approx(targets[tissue], abs=12)
-    untouched = canvas.tissue == background.tissue
+    untouched = draft.tissue == background.tissue
     assert untouched.mean() > 0.8
 
 
@@ -283,14 +294,14 @@ def test_contrast_medium_is_taken_from_all_that_holds_it():
     image[vessel] += 400
     background = prepared(image, sides)
     assert (background.tissue == Tissue.ARTERY).sum() == pytest.approx(vessel.sum(), rel=0.1)
-    canvas = composites.Canvas(background.image.astype(np.float32), background.tissue.copy())
+    draft = Draft(background.image.astype(np.float32), background.tissue.copy())
     bone = ndimage.binary_erosion(background.tissue == Tissue.BONE, np.ones((1, 3, 3)))
     inside = {
         kind: ndimage.binary_erosion(background.tissue == kind, np.ones((1, 3, 3)), iterations=2)
         for kind in (Tissue.ARTERY, Tissue.KIDNEY)
     }
     for seed in range(4):
-        taken = composites.draw_intensities(canvas, background, True, np.random.default_rng(seed))
+        taken = draw_intensities(draft, background, True, np.random.default_rng(seed))
         artery, kidney = (taken[inside[kind]] for kind in (Tissue.ARTERY, Tissue.KIDNEY))
         assert 30 < np.median(artery) < 100
         assert 10 < np.median(kidney) < 60
@@ -300,26 +311,26 @@ def test_contrast_medium_is_taken_from_all_that_holds_it():
 
 @pytest.mark.parametrize(("unenhanced", "has_tumors"), [(0, True), (1, False)])
 def test_there_is_no_tumor_without_contrast_medium(monkeypatch, unenhanced, has_tumors):
-    monkeypatch.setattr(composites, "UNENHANCED", unenhanced)
+    monkeypatch.setattr("PediatricRenalSegLib.training.composites.composite.UNENHANCED", unenhanced)
     image, sides, _ = patient()
     background, shapes = prepared(image, sides), healthy_and_ill_shapes()
-    made = [composites.composite(background, shapes, np.random.default_rng(seed), slices=10) for seed in range(6)]
-    assert any((one.labels == TUMOR_LABEL).any() for one in made) == has_tumors
-    medians = [np.median(one.image[one.labels == KIDNEY_LABEL]) for one in made]
+    made = [composite(background, shapes, np.random.default_rng(seed), slices=10) for seed in range(6)]
+    assert any((one.labels == TUMOR.label).any() for one in made) == has_tumors
+    medians = [np.median(one.image[one.labels == KIDNEY.label]) for one in made]
     assert (max(medians) < 70) == bool(unenhanced)
 
 
 def test_kidneys_are_put_into_the_body_and_not_into_bone(background):
     for seed in range(6):
-        canvas = composites.Canvas(background.image.copy(), background.tissue.copy())
-        composites.exchange_kidneys(canvas, background, kidney_shapes(), np.random.default_rng(seed))
-        renal = composites.IS_RENAL[canvas.tissue]
+        draft = Draft(background.image.copy(), background.tissue.copy())
+        exchange_kidneys(draft, background, kidney_shapes(), np.random.default_rng(seed))
+        renal = IS_RENAL[draft.tissue]
         assert background.body[renal].all()
         assert not (background.tissue[renal] == Tissue.BONE).any()
 
 
 def test_smooth_noise_is_standard():
-    field = composites.smooth_noise((40, 60, 60), (0, 5, 5), np.random.default_rng(0))
+    field = smooth_noise((40, 60, 60), (0, 5, 5), np.random.default_rng(0))
     assert field.mean() == pytest.approx(0, abs=0.05)
     assert field.std() == pytest.approx(1, abs=0.05)
     neighbors = np.corrcoef(field[:, :, 1:].ravel(), field[:, :, :-1].ravel())[0, 1]
@@ -336,9 +347,9 @@ def test_composites_hold_what_the_trainer_expects(patients, background):
         assert made.image.dtype == np.int16 and made.labels.dtype == np.uint8
         assert made.image.min() >= AIR_HU
         assert made.spacing == background.spacing
-        assert set(np.unique(made.labels)) <= {0, KIDNEY_LABEL, TUMOR_LABEL}
-    assert any((made.labels == TUMOR_LABEL).any() for made in patients)
-    assert sum((made.labels == KIDNEY_LABEL).any() for made in patients) >= 10
+        assert set(np.unique(made.labels)) <= {0, KIDNEY.label, TUMOR.label}
+    assert any((made.labels == TUMOR.label).any() for made in patients)
+    assert sum((made.labels == KIDNEY.label).any() for made in patients) >= 10
 
 
 def test_labels_lie_in_tissue_not_in_air_or_bone(patients):
@@ -351,7 +362,7 @@ def test_labels_lie_in_tissue_not_in_air_or_bone(patients):
 
 def test_same_seed_same_composite(background):
     first, second, other = (
-        composites.composite(background, kidney_shapes(), np.random.default_rng(seed), slices=6) for seed in (8, 8, 9)
+        composite(background, kidney_shapes(), np.random.default_rng(seed), slices=6) for seed in (8, 8, 9)
     )
     assert first.name == second.name
     np.testing.assert_array_equal(first.image, second.image)
@@ -361,6 +372,6 @@ def test_same_seed_same_composite(background):
 
 def test_the_background_stays_as_it_was(background):
     image, tissue = background.image.copy(), background.tissue.copy()
-    composites.composite(background, kidney_shapes(), np.random.default_rng(5), slices=6)
+    composite(background, kidney_shapes(), np.random.default_rng(5), slices=6)
     np.testing.assert_array_equal(background.image, image)
     np.testing.assert_array_equal(background.tissue, tissue)

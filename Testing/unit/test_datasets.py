@@ -11,15 +11,17 @@ import SimpleITK as sitk
 from abdomens import KIDNEY, TUMOR, abdomen
 from phantoms import DIRECTIONS
 
-from PediatricRenalSegLib.export.segmentation import write_segmentation
-from PediatricRenalSegLib.structures import SEGMENTS
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.export.segmentation import described
+from PediatricRenalSegLib.structures import RENAL
 from PediatricRenalSegLib.synthetic import training_scan
-from PediatricRenalSegLib.training import datasets
-from PediatricRenalSegLib.training.datasets import LEFT_OUT, REPORT, prepare_dataset
-from PediatricRenalSegLib.training.prepare import store_patient
-from PediatricRenalSegLib.training.real_data import TrainingPatient
-from PediatricRenalSegLib.training.store import SPLIT, is_validation, open_store
-from PediatricRenalSegLib.volume import InputError, LabelVolume
+from PediatricRenalSegLib.training.data import prepare
+from PediatricRenalSegLib.training.data.patient import TrainingPatient
+from PediatricRenalSegLib.training.data.prepare import prepare_dataset
+from PediatricRenalSegLib.training.data.reports import CHECK, LEFT_OUT, REPORT, STORED
+from PediatricRenalSegLib.training.data.split import SPLIT, is_validation
+from PediatricRenalSegLib.training.data.store import STRUCTURES, open_store, store_patient
+from PediatricRenalSegLib.volume import LabelVolume
 
 LABELS = {"background": 0, "kidney": 1, "tumor": 2}
 NAMES = [f"case-{number:02}" for number in range(40)]
@@ -122,7 +124,7 @@ def test_labels_are_found_by_name(nnunet, store):
     report = prepared.reports[0]
     for name, label in (("kidney", KIDNEY), ("tumor", TUMOR)):
         milliliters = np.count_nonzero(made.labels == label) * np.prod(SPACING) / 1000
-        assert getattr(report, f"{name}_ml") == pytest.approx(milliliters, abs=0.06)
+        assert report.milliliters[name] == pytest.approx(milliliters, abs=0.06)
 
 
 def test_regions_of_several_values(nnunet, store):
@@ -133,7 +135,7 @@ def test_regions_of_several_values(nnunet, store):
     labels[(made.labels == KIDNEY) & (np.arange(128) < 40)] = 3
     nnunet.add("case-00", made.image, labels)
     report = prepare_dataset(nnunet.folder, store).reports[0]
-    assert report.kidney_ml == pytest.approx(np.count_nonzero(made.labels == KIDNEY) * 0.02, abs=0.06)
+    assert report.milliliters["kidney"] == pytest.approx(np.count_nonzero(made.labels == KIDNEY) * 0.02, abs=0.06)
 
 
 def test_labels_can_be_given(nnunet, store):
@@ -142,7 +144,7 @@ def test_labels_can_be_given(nnunet, store):
     with pytest.raises(InputError, match="No label of .* is known as kidney or tumor"):
         prepare_dataset(nnunet.folder, store)
     report = prepare_dataset(nnunet.folder, store, ["a=kidney", "b=background"]).reports[0]
-    assert report.kidney_ml > 0 and report.tumor_ml == 0
+    assert report.milliliters["kidney"] > 0 and report.milliliters["tumor"] == 0
 
 
 @pytest.mark.parametrize(
@@ -199,8 +201,7 @@ def slicer_patient(folder, name, ids=("Segment_1", "Segment_2", "Segment_3"), na
     image = to_image(values.astype(np.uint8))
     image = image[20:110, 30:100, 1:11] if crop else image
     path = folder / f"{name}.seg.nrrd"
-    write_segmentation(path, LabelVolume(image))
-    stored = sitk.ReadImage(str(path))
+    stored = described(LabelVolume(image, RENAL))
     for number, segment_id in enumerate(ids):
         stored.SetMetaData(f"Segment{number}_ID", segment_id)
         stored.SetMetaData(f"Segment{number}_Name", names[number] if names else segment_id)
@@ -223,7 +224,7 @@ def test_segments_are_found(tmp_path, store, ids, names, tags):
     made = slicer_patient(tmp_path / "slicer", "case-00", ids, names, tags)
     report = prepare_dataset(tmp_path / "slicer", store).reports[0]
     for name, label in (("kidney", KIDNEY), ("tumor", TUMOR)):
-        assert getattr(report, f"{name}_ml") == pytest.approx(np.count_nonzero(made.labels == label) * 0.02, abs=0.06)
+        assert report.milliliters[name] == pytest.approx(np.count_nonzero(made.labels == label) * 0.02, abs=0.06)
 
 
 def test_cropped_segmentation_lies_where_it_was(tmp_path, store):
@@ -248,8 +249,8 @@ def test_overlapping_segments_in_layers(tmp_path, store):
             image.SetMetaData(f"Segment{number}_{field}", value)
     sitk.WriteImage(image, str(tmp_path / "slicer" / "case-00.seg.nrrd"))
     report = prepare_dataset(tmp_path / "slicer", store).reports[0]
-    assert report.kidney_ml == pytest.approx(np.count_nonzero(made.labels == KIDNEY) * 0.02, abs=0.06)
-    assert report.tumor_ml == pytest.approx(np.count_nonzero(made.labels == TUMOR) * 0.02, abs=0.06)
+    assert report.milliliters["kidney"] == pytest.approx(np.count_nonzero(made.labels == KIDNEY) * 0.02, abs=0.06)
+    assert report.milliliters["tumor"] == pytest.approx(np.count_nonzero(made.labels == TUMOR) * 0.02, abs=0.06)
 
 
 def test_unknown_segments(tmp_path, store):
@@ -258,7 +259,7 @@ def test_unknown_segments(tmp_path, store):
     report = prepare_dataset(folder, store).reports[0]
     assert report.outcome == LEFT_OUT and "a, b, c" in report.findings and "--labels" in report.findings
     prepared = prepare_dataset(folder, store, ["a=kidney", "b=kidney"])
-    assert prepared.reports[0].kidney_ml > 0 and '"c" is taken as background' in prepared.notes[0]
+    assert prepared.reports[0].milliliters["kidney"] > 0 and '"c" is taken as background' in prepared.notes[0]
 
 
 def test_incomplete_patients(tmp_path, store):
@@ -286,11 +287,11 @@ def test_two_cts_of_one_name_are_refused(tmp_path, store):
 
 @pytest.mark.slow
 def test_nothing_is_wrong_with_a_generated_child(nnunet, store):
-    nnunet.describe({"background": 0, **{segment.display_name: segment.value for segment in SEGMENTS}})
+    nnunet.describe({"background": 0, **{segment.display_name: segment.value for segment in RENAL.segments}})
     scan = training_scan(4.0, 1, slices=24)
     nnunet.add("case-00", scan.image, scan.labels, spacing=scan.spacing)
     report = finding(nnunet, store, "case-00")
-    assert report.outcome == datasets.STORED and report.kidney_ml > 20 and report.tumor_ml > 0
+    assert report.outcome == STORED and report.milliliters["kidney"] > 20 and report.milliliters["tumor"] > 0
 
 
 def test_unreadable_files(nnunet, store):
@@ -371,7 +372,7 @@ def test_doubts_are_stored_and_said(nnunet, store, doubt):
     change, words = DOUBTS[doubt]
     nnunet.add("case-00", labels=change(child()))
     report = finding(nnunet, store, "case-00")
-    assert report.outcome == datasets.CHECK and words in report.findings
+    assert report.outcome == CHECK and words in report.findings
 
 
 def test_kidneys_with_much_fat(nnunet, store):
@@ -380,7 +381,7 @@ def test_kidneys_with_much_fat(nnunet, store):
     fat = (made.labels == KIDNEY) & (np.arange(128) % 4 == 0)
     nnunet.add("case-00", np.where(fat, -80, made.image).astype(np.int16), made.labels)
     report = finding(nnunet, store, "case-00")
-    assert report.outcome == datasets.CHECK and "25 % of the kidney is as dark as fat or gas" in report.findings
+    assert report.outcome == CHECK and "25 % of the kidney is as dark as fat or gas" in report.findings
 
 
 def test_the_same_image_under_two_names(nnunet, store):
@@ -454,24 +455,25 @@ def test_a_broken_run_goes_on(nnunet, store, monkeypatch):
     """Stopped while the second patient is written: the first is kept, the second is made again."""
     for name in TRAINED[:2]:
         nnunet.add(name)
-    write = datasets.store_slices
+    write = prepare.store_slices
 
     def stop_at_the_second(folder, patient, *arguments):
         if patient.name == TRAINED[1]:
             raise KeyboardInterrupt
         write(folder, patient, *arguments)
 
-    monkeypatch.setattr(datasets, "store_slices", stop_at_the_second)
+    monkeypatch.setattr(prepare, "store_slices", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         prepare_dataset(nnunet.folder, store)
     assert patients_in(store) == [TRAINED[0]]
     monkeypatch.undo()
     before = (store / f"{TRAINED[0]}.npz").stat().st_mtime_ns
-    read = []
+    read: list[str] = []
     prepared = prepare_dataset(nnunet.folder, store, progress=read.append)
     assert read == [TRAINED[1]] and prepared.stored == 2 and patients_in(store) == sorted(TRAINED[:2])
     assert (store / f"{TRAINED[0]}.npz").stat().st_mtime_ns == before
-    assert {path.name for path in store.iterdir()} == {f"{name}.npz" for name in TRAINED[:2]} | {REPORT, SPLIT}
+    patients = {f"{name}.npz" for name in TRAINED[:2]}
+    assert {path.name for path in store.iterdir()} == patients | {REPORT, SPLIT, STRUCTURES}
 
 
 def content(store):
@@ -487,8 +489,9 @@ def test_unchanged_patients_are_kept(nnunet, store):
     nnunet.add(TRAINED[0])
     nnunet.add(TRAINED[1], labels=child().labels * (np.arange(128) > 64).astype(np.uint8))
     first = prepare_dataset(nnunet.folder, store)
-    assert [report.outcome for report in first.reports] == [datasets.STORED, datasets.CHECK]
-    before, read = content(store), []
+    assert [report.outcome for report in first.reports] == [STORED, CHECK]
+    before = content(store)
+    read: list[str] = []
     assert prepare_dataset(nnunet.folder, store, progress=read.append).reports == first.reports
     assert read == [] and content(store) == before
 
@@ -500,23 +503,23 @@ def test_corrected_labels_are_taken_in(nnunet, store, one_side):
     nnunet.add("case-00", labels=made.labels * (np.arange(128) > 64).astype(np.uint8) if one_side else None)
     nnunet.add("case-01")
     prepare_dataset(nnunet.folder, store)
-    before, read = content(store), []
+    before = content(store)
+    read: list[str] = []
     nnunet.add("case-00", labels=made.labels * (made.labels == KIDNEY))
     prepared = prepare_dataset(nnunet.folder, store, progress=read.append)
     assert read == ["case-00"] and content(store)["case-01.npz"] == before["case-01.npz"]
     assert [(report.patient, report.outcome) for report in prepared.reports] == [
-        ("case-00", datasets.STORED),
-        ("case-01", datasets.STORED),
+        ("case-00", STORED),
+        ("case-01", STORED),
     ]
-    assert prepared.reports[0].tumor_ml == 0 and stored_labels(store, "case-00") == {0, KIDNEY}
+    assert prepared.reports[0].milliliters["tumor"] == 0 and stored_labels(store, "case-00") == {0, KIDNEY}
 
 
 def test_other_labels_given_are_taken_in(nnunet, store):
     nnunet.describe({"background": 0, "kidney": 1, "cyst": 2})
     nnunet.add("case-00")
-    milliliters = [
-        prepare_dataset(nnunet.folder, store, given).reports[0].kidney_ml for given in ([], ["cyst=kidney"], [])
-    ]
+    runs = [prepare_dataset(nnunet.folder, store, given) for given in ([], ["cyst=kidney"], [])]
+    milliliters = [prepared.reports[0].milliliters["kidney"] for prepared in runs]
     assert milliliters[1] > milliliters[0] == milliliters[2]
 
 
@@ -535,7 +538,7 @@ def test_another_image_under_a_known_name_is_refused(nnunet, store, tmp_path):
     other = Nnunet(tmp_path / "elsewhere" / nnunet.folder.name)
     other.add("case-00", child(seed=5).image)
     prepared = prepare_dataset(other.folder, store)
-    assert [report.outcome for report in prepared.reports] == [datasets.STORED, LEFT_OUT]
+    assert [report.outcome for report in prepared.reports] == [STORED, LEFT_OUT]
     assert "another patient of this name" in prepared.reports[1].findings
     assert content(store) == before and prepared.stored == 1
     assert prepare_dataset(nnunet.folder, store).reports == prepared.reports[:1] and content(store) == before
@@ -546,7 +549,7 @@ def test_the_same_image_saved_in_another_way_is_the_same_patient(nnunet, store):
     prepare_dataset(nnunet.folder, store)
     image = nnunet.folder / "imagesTr" / "case-00_0000.nii.gz"
     image.write_bytes(gzip.compress(gzip.decompress(image.read_bytes()), 1))
-    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == [datasets.STORED]
+    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == [STORED]
 
 
 def test_faulty_changes_leave_the_store_as_it_was(nnunet, store):
@@ -564,7 +567,7 @@ def test_faulty_changes_leave_the_store_as_it_was(nnunet, store):
         assert content(store) == before and prepared.stored == 2
     nnunet.add("case-00")
     nnunet.add("case-01")
-    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == 2 * [datasets.STORED]
+    assert [report.outcome for report in prepare_dataset(nnunet.folder, store).reports] == 2 * [STORED]
 
 
 def test_a_run_broken_at_a_corrected_patient_does_not_pass_the_old_one_for_it(nnunet, store, monkeypatch):
@@ -576,7 +579,7 @@ def test_a_run_broken_at_a_corrected_patient_does_not_pass_the_old_one_for_it(nn
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(datasets, "store_slices", stop)
+    monkeypatch.setattr(prepare, "store_slices", stop)
     with pytest.raises(KeyboardInterrupt):
         prepare_dataset(nnunet.folder, store)
     monkeypatch.undo()
@@ -595,7 +598,7 @@ def test_stores_without_digests_of_the_files_go_on(nnunet, store):
         writer.writeheader()
         writer.writerows(rows)
     for expected in (["case-00"], []):
-        read = []
+        read: list[str] = []
         assert prepare_dataset(nnunet.folder, store, progress=read.append).reports == prepared.reports
         assert read == expected
 

@@ -17,12 +17,12 @@ from test_trainer import log_of
 from tiny_stores import write_config
 
 from PediatricRenalSegLib.networks.pipeline import SegmentationPipeline
-from PediatricRenalSegLib.training.batch import Batch
-from PediatricRenalSegLib.training.checkpoint import CHECKPOINT
-from PediatricRenalSegLib.training.config import TrainingConfig, read_config
-from PediatricRenalSegLib.training.distributed import joined_processes, part_of_process, share_training
-from PediatricRenalSegLib.training.stages import stages_of, trained_parameters
-from PediatricRenalSegLib.training.trainer import Trainer
+from PediatricRenalSegLib.training.learn.batch import Batch
+from PediatricRenalSegLib.training.learn.checkpoint import CHECKPOINT
+from PediatricRenalSegLib.training.learn.config import TrainingConfig, read_config
+from PediatricRenalSegLib.training.learn.distributed import joined_processes, part_of_process, share_training
+from PediatricRenalSegLib.training.learn.stages import stages_of, trained_parameters
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 
 CPU = torch.device("cpu")
 SIZE = 128
@@ -33,8 +33,9 @@ def gradients() -> dict[str, torch.Tensor]:
     with joined_processes(CPU):
         torch.manual_seed(0)
         model = SegmentationPipeline(SIZE, 3, "half", features=2)
-        for stn in (model.pose_stn, model.crop_stn):
-            torch.nn.init.normal_(stn.localization.fully2.weight, std=0.05)
+        parameters = dict(model.named_parameters())
+        for stn in ("pose_stn", "crop_stn"):
+            torch.nn.init.normal_(parameters[f"{stn}.localization.fully2.weight"], std=0.05)
         mask = (torch.rand(5, 1, SIZE, SIZE) > 0.5).double()
         corners = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.25], [-0.5, 0.25]]).double().repeat(5, 1, 1)
         corners[2] = torch.nan
@@ -53,8 +54,13 @@ def gradients() -> dict[str, torch.Tensor]:
                 part.requires_grad_(True)
             loss = share_training(stage)
             loss(batch.select(torch.tensor(part_of_process(list(range(5)))))).backward()
-            found[stage.name] = torch.cat([parameter.grad.flatten() for parameter in trained_parameters(stage)])
+            found[stage.name] = torch.cat([flat_gradient(parameter) for parameter in trained_parameters(stage)])
         return found
+
+
+def flat_gradient(parameter: torch.nn.Parameter) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad.flatten()
 
 
 def in_two_processes(*command: str) -> None:

@@ -9,14 +9,21 @@ import SimpleITK as sitk
 from phantoms import DIRECTIONS, PATIENT, ellipsoids, grid
 from scipy import stats
 
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.evaluation.patients import evaluate, find_patients
 from PediatricRenalSegLib.evaluation.statistics import bootstrap_interval, compare_paired, summarize
 from PediatricRenalSegLib.evaluation.tables import COLUMNS, check_csv, text_report, write_csv
-from PediatricRenalSegLib.export.segmentation import write_segmentation
-from PediatricRenalSegLib.volume import InputError, LabelVolume
+from PediatricRenalSegLib.export.image import write_image
+from PediatricRenalSegLib.export.segmentation import described
+from PediatricRenalSegLib.structures import RENAL
+from PediatricRenalSegLib.volume import LabelVolume
 
 SPACING = (1.0, 2.0, 3.0)
 """Millimeters along x, y, z."""
+
+
+def write_segmentation(path, labels):
+    write_image(path, described(labels))
 
 
 def box(x=(10, 20), y=(10, 20), z=(5, 15)):
@@ -87,7 +94,7 @@ def crops(request, tmp_path):
     for name, rows in (("reference", PATIENT), ("prediction", beside)):
         labels = ellipsoids(empty, rows)
         write_segmentation(tmp_path / f"{name}.seg.nrrd", labels)
-        write_segmentation(tmp_path / f"{name}-cropped.seg.nrrd", LabelVolume(cropped(labels.image)))
+        write_segmentation(tmp_path / f"{name}-cropped.seg.nrrd", LabelVolume(cropped(labels.image), RENAL))
     by_structure = sitk.ChangeLabel(ellipsoids(empty, PATIENT).image, {2: 1, 3: 2})
     sitk.WriteImage(by_structure, str(tmp_path / "map.nii.gz"))
     sitk.WriteImage(cropped(by_structure), str(tmp_path / "map-cropped.nii.gz"))

@@ -5,6 +5,7 @@ import gzip
 import json
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,18 @@ from tiny_models import write_model
 from vtk.util.numpy_support import vtk_to_numpy
 
 from PediatricRenalSegLib.case import segment_case
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.export import mesh, patient_folder
 from PediatricRenalSegLib.export.labelmap import write_labelmap
-from PediatricRenalSegLib.export.patient_folder import MESH_FORMATS, check_patient_folder, write_patient_folder
+from PediatricRenalSegLib.export.patient_folder import check_patient_folder, write_patient_folder
 from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, contours, write_preview
 from PediatricRenalSegLib.export.report import RunRecord
+from PediatricRenalSegLib.export.result import Result
 from PediatricRenalSegLib.export.segmentation import write_segmentation
-from PediatricRenalSegLib.measurements import measure
-from PediatricRenalSegLib.structures import SEGMENTS
-from PediatricRenalSegLib.surfaces import closed_surfaces
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.export.writers import WRITERS
+from PediatricRenalSegLib.organs.measure import measure
+from PediatricRenalSegLib.organs.surfaces import closed_surfaces
+from PediatricRenalSegLib.structures import RENAL
 
 RUN = RunRecord(
     "1.2.3", "demo-model", "ab" * 32, "phantom", {"network": 1.23456}, {"device": "cpu"}, ("3 specks removed",)
@@ -40,7 +43,15 @@ RUN = RunRecord(
 def case():
     labels = ellipsoids(grid(DIRECTIONS["oblique_left_handed"], (1.0, 1.0, 2.0)), PATIENT)
     ct = ct_of(labels)
-    return ct, labels, closed_surfaces(labels), measure(labels, ct)
+    return Result(ct, labels, closed_surfaces(labels), measure(labels, ct), RUN)
+
+
+def result_of(labels, surfaces=None):
+    ct = ct_of(labels)
+    return Result(ct, labels, closed_surfaces(labels) if surfaces is None else surfaces, measure(labels, ct), RUN)
+
+
+TUMOR = RENAL.segments[2]
 
 
 def assert_same_grid(image, reference):
@@ -56,7 +67,7 @@ def assert_same_grid(image, reference):
 @pytest.mark.parametrize("name", DIRECTIONS)
 def test_labelmap_has_structure_labels_on_the_grid_of_the_ct(tmp_path, name):
     labels = ellipsoids(grid(DIRECTIONS[name], (1.0, 1.0, 2.0)), PATIENT)
-    write_labelmap(tmp_path / "labelmap.nii.gz", labels)
+    write_labelmap(tmp_path / "labelmap.nii.gz", result_of(labels, {}))
     image = sitk.ReadImage(str(tmp_path / "labelmap.nii.gz"))
     assert_same_grid(image, labels.image)
     expected = np.array([0, 1, 1, 2])[sitk.GetArrayFromImage(labels.image)]
@@ -64,14 +75,14 @@ def test_labelmap_has_structure_labels_on_the_grid_of_the_ct(tmp_path, name):
 
 
 def test_segmentation_header_is_that_of_slicer(tmp_path, case):
-    _, labels, _, _ = case
-    write_segmentation(tmp_path / "segmentation.seg.nrrd", labels)
+    labels = case.labels
+    write_segmentation(tmp_path / "segmentation.seg.nrrd", case)
     image = sitk.ReadImage(str(tmp_path / "segmentation.seg.nrrd"))
     assert_same_grid(image, labels.image)
     assert (sitk.GetArrayFromImage(image) == sitk.GetArrayFromImage(labels.image)).all()
     assert image.GetMetaData("Segmentation_MasterRepresentation") == "Binary labelmap"
     assert image.GetMetaData("Segmentation_ContainedRepresentationNames") == "Binary labelmap|"
-    for index, segment in enumerate(SEGMENTS):
+    for index, segment in enumerate(RENAL.segments):
         assert image.GetMetaData(f"Segment{index}_ID") == segment.id
         assert image.GetMetaData(f"Segment{index}_Name") == segment.display_name
         assert image.GetMetaData(f"Segment{index}_LabelValue") == str(segment.value)
@@ -88,47 +99,47 @@ def test_segmentation_header_is_that_of_slicer(tmp_path, case):
 
 def test_stl(tmp_path, case):
     path = tmp_path / "tumor.stl"
-    mesh.write_stl(path, case[2]["tumor"])
+    mesh.write_stl(path, case, TUMOR)
     content = path.read_bytes()
     assert b"SPACE=LPS" in content[:80] and not content.startswith(b"solid")
-    model = trimesh.load(path)
+    model = trimesh.load_mesh(path)
     assert model.is_watertight and model.volume > 0
     assert model.center_mass == pytest.approx(CENTER + (35, -12, 15), abs=0.6)
 
 
 def test_ply(tmp_path, case):
     path = tmp_path / "kidney_left.ply"
-    mesh.write_ply(path, case[2]["kidney_left"], (185, 102, 83))
+    mesh.write_ply(path, case, RENAL.segments[1])
     assert b"SPACE=LPS" in path.read_bytes()[:300]
     reader = vtk.vtkPLYReader()
     reader.SetFileName(str(path))
     reader.Update()
-    assert reader.GetOutput().GetNumberOfCells() == case[2]["kidney_left"].GetNumberOfCells()
+    assert reader.GetOutput().GetNumberOfCells() == case.surfaces["kidney_left"].GetNumberOfCells()
     assert vtk_to_numpy(reader.GetOutput().GetPointData().GetArray("RGB"))[0, :3].tolist() == [185, 102, 83]
 
 
 def test_obj(tmp_path, case):
     path = tmp_path / "structures.obj"
-    mesh.write_obj(path, case[2])
+    mesh.write_obj(path, case)
     assert "SPACE=LPS" in path.read_text().splitlines()[0]
-    scene = trimesh.load(path, process=False)
-    assert set(scene.geometry) == set(case[2])
+    scene = trimesh.load_scene(path, process=False)
+    assert set(scene.geometry) == set(case.surfaces)
     tumor = scene.geometry["tumor"]
     assert tumor.bounds.mean(axis=0) == pytest.approx(CENTER + (35, -12, 15), abs=2)
     assert tumor.visual.material.diffuse[:3] == pytest.approx((144, 238, 144), abs=1)
     importer = vtk.vtkOBJReader()
     importer.SetFileName(str(path))
     importer.Update()
-    assert importer.GetOutput().GetNumberOfCells() == sum(s.GetNumberOfCells() for s in case[2].values())
+    assert importer.GetOutput().GetNumberOfCells() == sum(s.GetNumberOfCells() for s in case.surfaces.values())
 
 
 def test_glb_is_meters_with_y_up(tmp_path, case):
     path = tmp_path / "structures.glb"
-    mesh.write_glb(path, case[2])
+    mesh.write_glb(path, case)
     content = path.read_bytes()
     assert content[:4] == b"glTF" and int.from_bytes(content[8:12], "little") == len(content)
-    scene = trimesh.load(path, process=False)
-    assert set(scene.graph.nodes_geometry) == set(case[2])
+    scene = trimesh.load_scene(path, process=False)
+    assert set(scene.graph.nodes_geometry) == set(case.surfaces)
     x, y, z = CENTER + (35, -12, 15)
     for name, model in scene.geometry.items():
         assert trimesh.Trimesh(model.vertices, model.faces).is_watertight and model.volume > 0, name
@@ -138,7 +149,7 @@ def test_glb_is_meters_with_y_up(tmp_path, case):
     reader = vtk.vtkGLTFReader()
     reader.SetFileName(str(path))
     reader.Update()
-    assert reader.GetOutput().GetNumberOfPoints() == sum(s.GetNumberOfPoints() for s in case[2].values())
+    assert reader.GetOutput().GetNumberOfPoints() == sum(s.GetNumberOfPoints() for s in case.surfaces.values())
 
 
 def panel(picture, column, row):
@@ -153,8 +164,7 @@ def greenness(pixels):
 
 def test_preview_shows_right_at_left_and_superior_up(tmp_path, case):
     """The tumor of the phantom lies left, anterior and superior."""
-    ct, labels, surfaces, measurements = case
-    write_preview(tmp_path / "preview.png", ct, labels, surfaces, measurements)
+    write_preview(tmp_path / "preview.png", case)
     picture = np.asarray(Image.open(tmp_path / "preview.png"))
     for place, title in {(0, 0): "axial", (1, 0): "coronal", (0, 1): "sagittal", (1, 1): "model"}.items():
         rows, columns = np.nonzero(greenness(panel(picture, *place)))
@@ -165,8 +175,7 @@ def test_preview_shows_right_at_left_and_superior_up(tmp_path, case):
 
 def test_preview_of_thick_slices_is_to_scale(tmp_path):
     labels = ellipsoids(grid(spacing=(0.5, 0.5, 5.0)), [(3, (0, 0, 0), (30, 30, 30))])
-    ct = ct_of(labels)
-    write_preview(tmp_path / "preview.png", ct, labels, closed_surfaces(labels), measure(labels, ct))
+    write_preview(tmp_path / "preview.png", result_of(labels))
     picture = np.asarray(Image.open(tmp_path / "preview.png"))
     for place in ((0, 0), (1, 0), (0, 1), (1, 1)):
         rows, columns = np.nonzero(greenness(panel(picture, *place)))
@@ -197,15 +206,13 @@ def test_long_contour_stays_whole():
 
 def test_preview_without_structures(tmp_path):
     labels = ellipsoids(grid(), [])
-    ct = ct_of(labels)
-    write_preview(tmp_path / "preview.png", ct, labels, {}, measure(labels, ct))
+    write_preview(tmp_path / "preview.png", result_of(labels))
     picture = np.asarray(Image.open(tmp_path / "preview.png"))
     assert (panel(picture, 1, 1)[PANEL // 2, PANEL // 2] == BACKGROUND).all()
 
 
 def write(folder, case, **options):
-    ct, labels, surfaces, measurements = case
-    write_patient_folder(folder, ct, labels, surfaces, measurements, RUN, **options)
+    write_patient_folder(folder, case, **options)
 
 
 def files_in(folder):
@@ -213,7 +220,7 @@ def files_in(folder):
 
 
 RESULT = {"labelmap.nii.gz", "segmentation.seg.nrrd", "report.json", "preview.png"}
-STL = {f"models/{segment.id}.stl" for segment in SEGMENTS}
+STL = {f"models/{segment.id}.stl" for segment in RENAL.segments}
 
 
 def test_patient_folder_and_report(tmp_path, case):
@@ -224,17 +231,17 @@ def test_patient_folder_and_report(tmp_path, case):
     assert report["version"] == "1.2.3" and report["model"] == {"id": "demo-model", "sha256": "ab" * 32}
     assert [row["segment_id"] for row in report["structures"]] == ["kidney_right", "kidney_left", "tumor"]
     assert report["input"] == "phantom" and report["parameters"] == {"device": "cpu"}
-    assert report["measurements"]["segments"][2]["volume_ml"] == round(case[3].of("tumor").volume_ml, 2)
+    assert report["measurements"]["segments"][2]["volume_ml"] == round(case.measurements.of("tumor").volume_ml, 2)
     assert set(report["files"]) == (RESULT | STL) - {"report.json"}
     assert report["timing_seconds"] == {"network": 1.23} and report["notes"] == ["3 specks removed"]
 
 
 def test_all_mesh_formats(tmp_path, case):
-    write(tmp_path / "case", case, mesh_formats=patient_folder.MESH_FORMATS)
+    write(tmp_path / "case", case, writers=WRITERS)
     scene = {f"models/structures.{ending}" for ending in ("obj", "mtl", "glb")}
     assert files_in(tmp_path / "case") == RESULT | STL | {name.replace("stl", "ply") for name in STL} | scene
     with pytest.raises(InputError, match="vrml"):
-        write(tmp_path / "other", case, mesh_formats=("vrml",))
+        write(tmp_path / "other", case, writers=("vrml",))
     assert not (tmp_path / "other").exists()
 
 
@@ -255,9 +262,8 @@ def test_overwriting_removes_ours_and_keeps_other_files(tmp_path, case):
     (folder / "models" / "planned.stl").write_text("mine")
     (folder / "empty").mkdir()
     (folder / "link").symlink_to("notes.txt")
-    ct, labels, surfaces, measurements = case
-    kidneys = {name: surface for name, surface in surfaces.items() if name != "tumor"}
-    write_patient_folder(folder, ct, labels, kidneys, measurements, RUN, overwrite=True)
+    kidneys = {name: surface for name, surface in case.surfaces.items() if name != "tumor"}
+    write(folder, replace(case, surfaces=kidneys), overwrite=True)
     expected = (RESULT | STL | {"notes.txt", "link", "models/planned.stl"}) - {"models/tumor.stl"}
     assert files_in(folder) == expected and (folder / "empty").is_dir() and (folder / "link").is_symlink()
     assert [path.name for path in tmp_path.iterdir()] == ["case"]
@@ -280,7 +286,7 @@ def test_overwriting_keeps_what_was_edited(tmp_path, case):
     }
     assert files_in(folder) == RESULT | STL | set(edited)
     assert {name: (folder / name).read_text() for name in edited} == edited
-    assert sitk.ReadImage(str(folder / "segmentation.seg.nrrd")).GetSize() == case[1].image.GetSize()
+    assert sitk.ReadImage(str(folder / "segmentation.seg.nrrd")).GetSize() == case.labels.image.GetSize()
 
 
 @pytest.mark.slow
@@ -346,26 +352,18 @@ def test_interrupted_swap_leaves_one_complete_result(tmp_path, case, monkeypatch
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit for the size of files")
-@pytest.mark.parametrize("kind", ["labelmap", "segmentation", "stl", "ply", "obj", "glb"])
+@pytest.mark.parametrize("kind", WRITERS)
 def test_full_disk_is_noticed(tmp_path, case, kind):
     """ITK's NIfTI writer keeps silent when the disk is full."""
     import resource
 
-    _, labels, surfaces, _ = case
-    writers = {
-        "labelmap": lambda: write_labelmap(tmp_path / "labelmap.nii.gz", labels),
-        "segmentation": lambda: write_segmentation(tmp_path / "segmentation.seg.nrrd", labels),
-        "stl": lambda: mesh.write_stl(tmp_path / "tumor.stl", surfaces["tumor"]),
-        "ply": lambda: mesh.write_ply(tmp_path / "tumor.ply", surfaces["tumor"], (1, 2, 3)),
-        "obj": lambda: mesh.write_obj(tmp_path / "structures.obj", surfaces),
-        "glb": lambda: mesh.write_glb(tmp_path / "structures.glb", surfaces),
-    }
+    writer = WRITERS[kind]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
     try:
         with pytest.raises(OSError):
-            writers[kind]()
+            writer.write(tmp_path, case)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
@@ -389,10 +387,9 @@ def test_failure_leaves_the_earlier_result_and_nothing_else(tmp_path, case, monk
 
 
 def test_metadata_of_the_ct_does_not_leak(tmp_path, case):
-    ct, labels, surfaces, measurements = case
-    for image in (ct.image, labels.image):
+    for image in (case.ct.image, case.labels.image):
         image.SetMetaData("0010|0010", "DOE^JANE")
-    write_patient_folder(tmp_path / "case", ct, labels, surfaces, measurements, RUN)
+    write(tmp_path / "case", case)
     for name in ("labelmap.nii.gz", "segmentation.seg.nrrd"):
         image = sitk.ReadImage(str(tmp_path / "case" / name))
         assert not any("DOE" in image.GetMetaData(key) for key in image.GetMetaDataKeys())
@@ -407,7 +404,7 @@ def test_identity_in_dicom_files_is_in_no_file_of_the_result(tmp_path):
     source = series[0].read_bytes()
     assert all(word in source for word in words)
     model = write_model(tmp_path / "model.pt")
-    result = segment_case(tmp_path / "scan", tmp_path / "case", str(model), "cpu", mesh_formats=MESH_FORMATS)
+    result = segment_case(tmp_path / "scan", tmp_path / "case", str(model), "cpu", writers=list(WRITERS))
     assert result.measurements.segments, "an empty result would prove less"
     names = files_in(tmp_path / "case")
     assert names > RESULT

@@ -9,12 +9,12 @@ from tiny_models import NORMALIZATION, untrained_pipeline, write_model
 from tiny_stores import SHORT
 
 from PediatricRenalSegLib.cli import main
-from PediatricRenalSegLib.model_bundle import load_model
-from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT
-from PediatricRenalSegLib.training.config import read_config
-from PediatricRenalSegLib.training.fine_tuning import fine_tuning_config
-from PediatricRenalSegLib.training.trainer import Trainer
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.models.catalogue import load_model
+from PediatricRenalSegLib.training.learn.checkpoint import BEST, CHECKPOINT
+from PediatricRenalSegLib.training.learn.config import read_config
+from PediatricRenalSegLib.training.learn.fine_tuning import fine_tuning_config
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 
 CPU = torch.device("cpu")
 DECODER = {"up", "decode", "heads"}
@@ -69,10 +69,10 @@ def test_frozen_model_is_validated_and_kept(start, model):
     assert (row["stage"], row["epoch"], row["loss"]) == ("unet", "0", "") and float(row["kidney_dice"]) >= 0
 
 
-def test_start_model_is_kept_if_training_makes_it_worse(start, model):
+def test_start_model_is_kept_if_training_makes_it_worse(start, model, monkeypatch):
     trainer = start()
     score = trainer.validation.score
-    trainer.validation.score = lambda stage: type(score(stage))(-trainer.progress["epoch"], {})
+    monkeypatch.setattr(trainer.validation, "score", lambda stage: type(score(stage))(-trainer.progress.epoch, {}))
     trainer.run()
     assert not changed(weights_of(model), torch.load(trainer.config.output / BEST, weights_only=True))
     assert changed(weights_of(model), last_weights(trainer))

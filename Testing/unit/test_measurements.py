@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 from phantoms import DIRECTIONS, PATIENT, ct_of, ellipsoids, grid
 
-from PediatricRenalSegLib.measurements import measure
+from PediatricRenalSegLib.organs.measure import measure
+from PediatricRenalSegLib.structures import RENAL
 from PediatricRenalSegLib.volume import LabelVolume
 
 
@@ -43,7 +44,8 @@ def test_one_voxel_is_as_long_as_it_is():
     array[2, 2, 2] = 3
     image = sitk.GetImageFromArray(array)
     image.SetSpacing((1.0, 2.0, 4.0))
-    result = measure(LabelVolume(image), ct_of(LabelVolume(image))).of("tumor")
+    result = measure(LabelVolume(image, RENAL), ct_of(LabelVolume(image, RENAL))).of("tumor")
+    assert result is not None
     assert result.longest_diameter_mm == 4 and result.longest_axial_diameter_mm == 2
 
 
@@ -67,7 +69,7 @@ def test_contact_area_of_a_slanted_plane():
     z, _, x = np.ogrid[:60, :40, :60]
     array = np.where(x + 2 * z < 90, 1, 3) * np.ones((60, 40, 60))
     image = sitk.GetImageFromArray(array.astype(np.uint8))
-    result = measure(LabelVolume(image), ct_of(LabelVolume(image)))
+    result = measure(LabelVolume(image, RENAL), ct_of(LabelVolume(image, RENAL)))
     assert result.contacts[0].area_mm2 == pytest.approx(40 * 30 * np.sqrt(5), rel=0.05)
 
 

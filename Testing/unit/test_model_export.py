@@ -15,20 +15,23 @@ from PIL import Image
 from tiny_models import make_catalogue
 from tiny_stores import SHORT, TRAINING, VALIDATION
 
-from PediatricRenalSegLib import model_bundle
 from PediatricRenalSegLib.cli import main
-from PediatricRenalSegLib.preprocessing import CANVAS
-from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT
-from PediatricRenalSegLib.training.config import TrainingConfig
-from PediatricRenalSegLib.training.export import export_model
-from PediatricRenalSegLib.training.fine_tuning import load_start_model
-from PediatricRenalSegLib.training.log import LOG
-from PediatricRenalSegLib.training.reference import generated_reference, read_reference
-from PediatricRenalSegLib.training.store import add_patient
-from PediatricRenalSegLib.training.trainer import Trainer, build_model
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.models.bundle import file_sha256, read_reference_mask
+from PediatricRenalSegLib.models.catalogue import catalogue, load_model
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS
+from PediatricRenalSegLib.structures import RENAL
+from PediatricRenalSegLib.training.data.store import add_patient
+from PediatricRenalSegLib.training.learn.checkpoint import BEST, CHECKPOINT
+from PediatricRenalSegLib.training.learn.config import TrainingConfig
+from PediatricRenalSegLib.training.learn.fine_tuning import load_start_model
+from PediatricRenalSegLib.training.learn.log import LOG
+from PediatricRenalSegLib.training.learn.model_file import export_model
+from PediatricRenalSegLib.training.learn.reference import generated_reference, read_reference
+from PediatricRenalSegLib.training.learn.trainer import Trainer, build_model
 
 CPU = torch.device("cpu")
+CANVAS = DEFAULT_CANVAS.size
 CARD = {
     "id": "tiny", "version": "0.1", "license": "Apache-2.0", "license_notice": "No conditions.",
     "training_domain": "Five ellipses.", "limits": "Never tried on a child.",
@@ -43,19 +46,24 @@ def card(tmp_path, monkeypatch):
     return tmp_path / "card.json"
 
 
+def rounded(value):
+    """A weight as a model file has it: matrices in half precision."""
+    return value.to(torch.bfloat16).float() if value.dim() > 1 else value
+
+
 def test_export_writes_a_model_that_reads_back(finished, reference_mask, card, tmp_path):
     entry = export_model(finished, card, tmp_path / "tiny.pt")
-    assert entry.sha256 == model_bundle.file_sha256(tmp_path / "tiny.pt") and entry.id == "tiny"
-    loaded = model_bundle.load_model(str(tmp_path / "tiny.pt"), CPU)
+    assert entry.sha256 == file_sha256(tmp_path / "tiny.pt") and entry.id == "tiny"
+    loaded = load_model(str(tmp_path / "tiny.pt"), CPU)
     for name, value in CARD.items():
         assert getattr(loaded.metadata, name) == value
-    assert loaded.metadata.crop == "quarter" and loaded.metadata.size == CANVAS
-    assert loaded.metadata.labels == {"background": 0, "kidney": 1, "tumor": 2}
+    assert loaded.metadata.input == {"size": CANVAS, "pixel_mm": 1.0, "crop": "quarter"}
+    assert loaded.structures == RENAL and loaded.metadata.channels == ("background", "kidney", "tumor")
     assert TUMOR_HU < loaded.metadata.normalization.mean < KIDNEY_HU
     best = torch.load(finished / BEST, weights_only=True)
     for name, value in loaded.network.state_dict().items():
-        assert torch.equal(value, best[name]), name
-    mask = np.load(io.BytesIO(model_bundle.read_reference_mask(tmp_path / "tiny.pt")))
+        assert torch.equal(value, rounded(best[name])), name
+    mask = np.load(io.BytesIO(read_reference_mask(tmp_path / "tiny.pt")))
     np.testing.assert_array_equal(mask, np.load(reference_mask))
 
 
@@ -102,14 +110,15 @@ def test_a_structure_that_validation_does_not_show_has_no_score(folder, config, 
 def test_checkpoint_of_before_the_newer_keys_is_exported(finished, card, tmp_path):
     run = copytree(finished, tmp_path / "old")
     saved = torch.load(run / CHECKPOINT, weights_only=False)
-    old = "store output reference_mask seed crop features pose crop_stage unet patience averaged shares bfloat16"
-    saved["config"] = {name: saved["config"][name] for name in old.split()}
+    kept = "store output reference_mask seed crop features pose crop_stage unet patience averaged shares bfloat16"
+    saved["config"] = {name: saved["config"][name] for name in kept.split()}
     saved["sampler"] = {}
-    del saved["history"]
+    for name in ("history", "structures", "channels"):
+        del saved[name]
     torch.save(saved, run / CHECKPOINT)
     export_model(run, card, tmp_path / "old.pt")
     export_model(finished, card, tmp_path / "new.pt")
-    old, new = (model_bundle.load_model(str(tmp_path / name), CPU) for name in ("old.pt", "new.pt"))
+    old, new = (load_model(str(tmp_path / name), CPU) for name in ("old.pt", "new.pt"))
     assert old.metadata == new.metadata
     for name, value in old.network.state_dict().items():
         assert torch.equal(value, new.network.state_dict()[name])
@@ -117,10 +126,12 @@ def test_checkpoint_of_before_the_newer_keys_is_exported(finished, card, tmp_pat
 
 def test_shipped_model_fits_the_network():
     """Its weights load into the pipeline of today, name by name."""
-    start = load_start_model(model_bundle.catalogue()[0].path)
-    network = build_model(TrainingConfig(Path(), Path(), **start.shape), start.normalization)
+    start = load_start_model(catalogue()[0].path)
+    config = TrainingConfig(Path(), Path(), method=start.method, crop=start.crop, features=start.features)
+    network = build_model(config, start.normalization, len(start.channels))
     network.load_state_dict(start.weights)
-    assert start.shape["method"] == "pose_and_crop" and start.reference_mask.shape == (CANVAS, CANVAS)
+    assert start.method == "pose_and_crop" and start.channels == ("background", "kidney", "tumor")
+    assert start.reference_mask is not None and start.reference_mask.shape == (CANVAS, CANVAS)
 
 
 def test_export_without_training_is_refused(tmp_path):
@@ -166,7 +177,7 @@ def test_earlier_model_is_replaced_only_when_allowed(finished, card, tmp_path, c
     assert path.read_text() == "earlier"
     assert main([*call, "--overwrite"]) == 0
     entry = json.loads(capsys.readouterr().out)
-    assert entry["sha256"] == model_bundle.file_sha256(tmp_path / "tiny.pt")
+    assert entry["sha256"] == file_sha256(tmp_path / "tiny.pt")
     assert entry["sha256"] in (tmp_path / "tiny.md").read_text()
 
 

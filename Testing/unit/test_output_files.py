@@ -2,8 +2,8 @@
 
 import pytest
 
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.output_files import check_outputs, whole_file, write_text
-from PediatricRenalSegLib.volume import InputError
 
 
 def test_a_write_that_fails_leaves_the_earlier_file_alone(tmp_path):

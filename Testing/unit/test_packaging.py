@@ -146,6 +146,23 @@ def test_imports_point_one_way(path: Path):
     assert wrong == []
 
 
+LAYERS = (
+    {"cli", "slicer_module", ""},
+    {"training", "evaluation", "demo"},
+    {"case", "mrml"},
+    {"pipelines", "export"},
+    {"models", "organs", "reading", "networks", "synthetic", "output_files"},
+    {"volume"},
+    {"structures", "body", "devices", "progress", "checks"},
+    {"errors"},
+)
+"""Rooms of the library from top to bottom, "" its front; imports point downward."""
+
+ONLY_IMPORTED_BY = {"synthetic": {"training", "demo", "slicer_module"}, "networks": {"training"}}
+"""What a case that is merely segmented must not wait for: a model file brings its network, and Slicer needs a generated
+child for its self-test alone."""
+
+
 def _may_import(importer: str, imported: str) -> bool:
     """Whether one module of the library may import another module, by their dotted names."""
     part, package = _part(importer), imported.split(".")[0]
@@ -153,13 +170,34 @@ def _may_import(importer: str, imported: str) -> bool:
         return part in SLICER_PARTS
     if part == "networks":
         return _part(imported) == "networks" or package == "torch" or package in sys.stdlib_module_names
-    if package != LIBRARY:
+    if package != LIBRARY or _part(imported) == part or imported in FRONT:
         return True
-    if _part(imported) in {"training", "evaluation"}:
-        return part in {"training", "evaluation", "cli"}
-    if _part(imported) == "case":
-        return part in {"training", "evaluation", "cli"}
-    return _part(imported) != "cli"
+    if part not in ONLY_IMPORTED_BY.get(_part(imported), {part}):
+        return False
+    return _layer(part) < _layer(_part(imported))
+
+
+FRONT = {f"{LIBRARY}.NOTICE", f"{LIBRARY}.__version__", LIBRARY}
+
+
+def _layer(part: str) -> int:
+    return next(number for number, parts in enumerate(LAYERS) if part in parts)
+
+
+def test_import_picture_is_true():
+    """The table in the page for developers says which room imports which."""
+    rows = re.findall(r"^\| `([\w/]+)` \| (.*) \|$", _text(ROOT / "docs" / "development.md"), re.MULTILINE)
+    told = {room: set(re.findall(r"`(\w+)`", others)) for room, others in rows}
+    found: dict[str, set[str]] = {}
+    for path in LIBRARY_FILES:
+        room = _part(_module_name(path))
+        imported = {_part(name) for name, _ in _imports(path) if name.startswith(f"{LIBRARY}.") and name not in FRONT}
+        found.setdefault(room or "__init__", set()).update(imported - {room})
+    assert told == found
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _part(name: str) -> str:

@@ -14,8 +14,8 @@ from pydicom.uid import RLELossless, SecondaryCaptureImageStorage, generate_uid
 from scipy.ndimage import binary_erosion
 from test_volume import AXIS_DIRECTIONS, assert_same_grid, points_of, rotation
 
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.reading import read_ct
-from PediatricRenalSegLib.volume import InputError
 
 OFF_CENTRE = np.array([8.0, -5.0, 3.0])
 

@@ -14,13 +14,14 @@ from tiny_models import write_model
 import PediatricRenalSegLib
 from PediatricRenalSegLib import cli
 from PediatricRenalSegLib.case import revise_case, segment_case
-from PediatricRenalSegLib.devices import list_devices
-from PediatricRenalSegLib.inference import choose_device
-from PediatricRenalSegLib.label_files import measure_files
-from PediatricRenalSegLib.model_bundle import catalogue, read_metadata
-from PediatricRenalSegLib.preprocessing import CanvasGrid, SliceStack
-from PediatricRenalSegLib.slice_checks import DISTANCE_MM, MOST, doubtful_areas, slices_to_check
-from PediatricRenalSegLib.volume import CTVolume, InputError
+from PediatricRenalSegLib.devices import choose_device, list_devices
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.models.bundle import read_metadata
+from PediatricRenalSegLib.models.catalogue import catalogue
+from PediatricRenalSegLib.pipelines.canvas import CanvasGrid
+from PediatricRenalSegLib.pipelines.doubt import DISTANCE_MM, MOST, Doubt, SliceToCheck, slices_to_check
+from PediatricRenalSegLib.pipelines.slicewise import neighbor_sigma, to_axial
+from PediatricRenalSegLib.volume import CTVolume
 
 SIZE, SLICES, SLICE_MM = 16, 30, 2.0
 RIGHT, LEFT = 1, 2
@@ -42,12 +43,6 @@ def probabilities() -> np.ndarray:
     return stack
 
 
-def stack_of(count: int = SLICES) -> SliceStack:
-    body = np.ones((count, SIZE, SIZE), bool)
-    grid = CanvasGrid(SIZE, 4.0, (0.0, 0.0), body.shape, (SLICE_MM, 4.0, 4.0))
-    return SliceStack(body.astype(np.float32), body.astype(np.uint8), body, grid)
-
-
 def ct_of(count: int = SLICES, direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)) -> CTVolume:
     image = sitk.Image([SIZE, SIZE, count], sitk.sitkInt16)
     image.SetSpacing([4.0, 4.0, SLICE_MM])
@@ -56,15 +51,30 @@ def ct_of(count: int = SLICES, direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)) -> CTVolum
     return CTVolume(image, "")
 
 
+def doubt_of(values: np.ndarray) -> Doubt:
+    """The canvas lies on the array, all of which is body."""
+    shape = (len(values), SIZE, SIZE)
+    grid = CanvasGrid(SIZE, 4.0, (0.0, 0.0), shape, (SLICE_MM, 4.0, 4.0))
+    return to_axial(values, grid, neighbor_sigma(np.ones(shape, bool), grid))[1]
+
+
+def checked(values: np.ndarray) -> tuple[SliceToCheck, ...]:
+    return slices_to_check(doubt_of(values), ct_of(len(values)))
+
+
 def test_a_sure_network_leaves_no_slice_to_check():
-    assert slices_to_check(probabilities(), stack_of(), ct_of()) == ()
+    assert checked(probabilities()) == ()
+
+
+def test_a_method_without_doubt_leaves_no_slice_to_check():
+    assert slices_to_check(Doubt.none(), ct_of()) == ()
 
 
 def test_unsure_pixels_are_found_where_they_are():
     values = probabilities()
     values[20, :, 8:12, 4:8] = np.array([0.5, 0.5, 0])[:, None, None]
     values[19], values[21] = values[20], values[20]
-    (found,) = slices_to_check(values, stack_of(), ct_of())
+    (found,) = checked(values)
     assert found.position_mm == pytest.approx((10 + 4 * 5.5, 20 + 4 * 9.5, 30 + SLICE_MM * 20), abs=2.1)
     assert 0.5 < found.doubt_cm2 <= 2 * 16 * 0.16
 
@@ -72,21 +82,37 @@ def test_unsure_pixels_are_found_where_they_are():
 def test_disagreeing_neighbors_are_found():
     values = probabilities()
     values[10] = sure(0)
-    found = slices_to_check(values, stack_of(), ct_of())
+    found = checked(values)
     assert len(found) == 1 and found[0].position_mm[2] == pytest.approx(30 + SLICE_MM * 10)
-    doubts = doubtful_areas(values, sigma=2.0)
-    assert doubts[10].sum() > 2 * doubts[9].sum()
+    doubt = doubt_of(values)
+    areas = dict(enumerate(doubt.values.sum(axis=(1, 2), dtype=float), start=doubt.box[0].start))
+    assert areas[10] > 2 * areas[9]
+
+
+def test_doubt_lies_on_the_grid_of_the_ct():
+    """Half the pixel size, a shifted canvas: doubt stays where it is in the patient, and as large."""
+    values = probabilities()
+    values[10] = sure(0)
+    shape, spacing = (SLICES, 40, 44), (SLICE_MM, 2.0, 2.0)
+    grid = CanvasGrid(SIZE, 4.0, (7.0, 11.0), shape, spacing)
+    doubt = to_axial(values, grid, sigma=0.5)[1]
+    whole = np.zeros(shape, np.float32)
+    whole[doubt.box] = doubt.values
+    rows, columns = np.nonzero(whole[10] > 0.05)
+    assert rows.mean() * 2.0 == pytest.approx(7.0 + 4.0 * 7.5) and columns.mean() * 2.0 == pytest.approx(11 + 4 * 7.5)
+    grid = CanvasGrid(SIZE, 4.0, (0.0, 0.0), (SLICES, SIZE, SIZE), (SLICE_MM, 4.0, 4.0))
+    coarse = to_axial(values, grid, sigma=0.5)[1]
+    assert whole[10].sum() * 2.0**2 == pytest.approx(coarse.values[10 - coarse.box[0].start].sum() * 4.0**2, rel=0.02)
 
 
 def test_slices_keep_their_distance_and_number():
     values = probabilities()
     values[:] = np.array([0.5, 0.3, 0.2])[None, :, None, None]
-    found = slices_to_check(values, stack_of(), ct_of())
+    found = checked(values)
     heights = [one.position_mm[2] for one in found]
     assert heights == sorted(heights) and len(found) == SLICES * SLICE_MM / DISTANCE_MM
     assert np.diff(heights).min() >= DISTANCE_MM
-    many = np.tile(values, (8, 1, 1, 1))
-    assert len(slices_to_check(many, stack_of(8 * SLICES), ct_of(8 * SLICES))) == MOST
+    assert len(checked(np.tile(values, (8, 1, 1, 1)))) == MOST
 
 
 @pytest.mark.parametrize("direction", [(1, 0, 0, 0, 1, 0, 0, 0, -1), (0, 0, 1, 1, 0, 0, 0, 1, 0)])
@@ -121,16 +147,18 @@ def case(tmp_path_factory):
 
 def test_revised_folder_holds_the_corrected_segments(case, tmp_path):
     out = tmp_path / "out"
-    result = revise_case(case / "ct.nrrd", case / "labels.nrrd", case / "run" / "report.json", out, ("stl", "glb"))
+    inputs = case / "ct.nrrd", case / "labels.nrrd", case / "run" / "report.json"
+    result = revise_case(*inputs, out, ("segmentation", "stl", "glb"))
     written = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "segmentation.seg.nrrd")))
     np.testing.assert_array_equal(written, sitk.GetArrayFromImage(sitk.ReadImage(str(case / "labels.nrrd"))))
     names = {path.name for path in (out / "models").iterdir()}
     assert names == {"kidney_right.stl", "kidney_left.stl", "tumor.stl", "structures.glb"}
     before, after = (json.loads((folder / "report.json").read_text()) for folder in (case / "run", out))
     assert before["review"] is None and after["review"] == {"edited": True, "checked": [], "seconds": 0.0}
-    for kept in ("model", "input", "notes", "timing_seconds", "slices_to_check"):
+    for kept in ("model", "input", "notes", "slices_to_check", "structures", "structure_set"):
         assert after[kept] == before[kept]
-    assert after["parameters"] == {**before["parameters"], "mesh_formats": ["stl", "glb"]}
+    assert after["timing_seconds"]["network"] == before["timing_seconds"]["network"]
+    assert after["parameters"] == {**before["parameters"], "writers": ["segmentation", "stl", "glb"]}
     assert len(result.measurements.segments) == 3
 
 
@@ -169,15 +197,18 @@ def test_existing_folder_is_not_overwritten(case, tmp_path):
     revise_case(*inputs, overwrite=True)
 
 
-def test_part_without_air_can_be_measured(case, tmp_path):
+def test_part_without_air_can_be_measured(case, tmp_path, capsys):
     """Slicer sends only the box around the segments."""
     parts = []
     for name in ("ct", "labels"):
         part = sitk.ReadImage(str(case / f"{name}.nrrd"))[16:80, 20:76, :]
         parts.append(tmp_path / f"{name}.nrrd")
         sitk.WriteImage(part, str(parts[-1]))
-    whole = measure_files(case / "ct.nrrd", case / "labels.nrrd")
-    assert measure_files(*parts).to_dict()["segments"] == whole.to_dict()["segments"]
+    measured = []
+    for files in ((case / "ct.nrrd", case / "labels.nrrd"), parts):
+        assert cli.main(["measure", *map(str, files)]) == 0
+        measured.append(json.loads(capsys.readouterr().out))
+    assert measured[0]["segments"] == measured[1]["segments"]
 
 
 def test_commands(case, tmp_path, capsys):
@@ -220,7 +251,8 @@ def test_models_are_described_without_torch():
     script = """
 import sys
 sys.modules["torch"] = None
-from PediatricRenalSegLib.model_bundle import catalogue, read_metadata
+from PediatricRenalSegLib.models.bundle import read_metadata
+from PediatricRenalSegLib.models.catalogue import catalogue
 print([read_metadata(entry.path).id for entry in catalogue()])
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=LIBRARY_ON_PATH)

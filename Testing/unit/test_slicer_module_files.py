@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULE_FOLDER = ROOT / "PediatricRenalSeg"
 MODULE = MODULE_FOLDER / "PediatricRenalSeg.py"
 UI = MODULE_FOLDER / "Resources" / "UI" / "PediatricRenalSeg.ui"
-SLICER_FILES = [MODULE, *sorted((MODULE_FOLDER / "PediatricRenalSegLib" / "slicer_module").glob("*.py"))]
+SLICER_FOLDER = MODULE_FOLDER / "PediatricRenalSegLib" / "slicer_module"
+SLICER_FILES = [MODULE, *sorted(SLICER_FOLDER.glob("*.py"))]
 CATALOG_ENTRY = ROOT / "PediatricRenalSeg.json"
 
 IN_SLICER = {"slicer", "qt", "ctk", "vtk", "numpy", "SimpleITK"}
@@ -78,7 +79,7 @@ def parameter_names() -> list[str]:
 
 
 def parameter_node() -> ast.ClassDef:
-    classes = {one.name: one for one in tree(MODULE).body if isinstance(one, ast.ClassDef)}
+    classes = {one.name: one for one in tree(SLICER_FOLDER / "parameters.py").body if isinstance(one, ast.ClassDef)}
     return classes["PediatricRenalSegParameterNode"]
 
 

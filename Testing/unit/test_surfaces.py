@@ -6,8 +6,8 @@ import trimesh
 from phantoms import CENTER, DIRECTIONS, PATIENT, ellipsoids, grid
 from vtk.util.numpy_support import vtk_to_numpy
 
-from PediatricRenalSegLib import surfaces as surfaces_module
-from PediatricRenalSegLib.surfaces import closed_surfaces
+from PediatricRenalSegLib.organs import surfaces as surfaces_module
+from PediatricRenalSegLib.organs.surfaces import closed_surfaces
 
 ISOTROPIC, THICK = (1.0, 1.0, 1.0), (0.5, 0.5, 5.0)
 

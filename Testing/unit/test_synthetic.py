@@ -18,6 +18,7 @@ from PediatricRenalSegLib.synthetic import (
 )
 from PediatricRenalSegLib.synthetic.canvas import Canvas
 from PediatricRenalSegLib.synthetic.contrast import draw_hounsfield
+from PediatricRenalSegLib.synthetic.shapes import Coordinates, Point
 
 SEED_OF_LARGE_TUMOR = 2  # the left kidney's tumor takes up a third of the trunk
 
@@ -153,13 +154,19 @@ def test_labels_stay_inside_the_body(with_tumor):
     assert np.mean(labeled < -200) < 1e-3
 
 
+def at_one(point: Point) -> Coordinates:
+    """One place as the coordinates of a grid of one voxel."""
+    x, y, z = (np.full((1, 1, 1), value, np.float32) for value in point)
+    return x, y, z
+
+
 def test_growth_keeps_the_spine_and_gives_way_elsewhere():
     anatomy = draw_anatomy(5.0, SEED_OF_LARGE_TUMOR)
     body, tumor = anatomy.body, anatomy.tumors[0]
     spine = np.array([0.0, body.spine_y, 3.0 * body.pitch], np.float32)
     beside = (tumor.center + [0.0, -1.1 * tumor.reach, 0.0]).astype(np.float32)
     for point, moves in ((spine, False), (beside, True)):
-        at = tuple(np.full((1, 1, 1), c) for c in point)
+        at = at_one(point)
         before = np.array([c.item() for c in tumors.undo_growth(tumor, body, at, at)])
         assert (np.linalg.norm(before - point) > 1.0) == moves
 
@@ -169,8 +176,8 @@ def test_growth_keeps_volume():
     anatomy = draw_anatomy(5.0, SEED_OF_LARGE_TUMOR)
     body, tumor = anatomy.body, replace(anatomy.tumors[0], bumps=np.zeros((1, 5)), axes=np.ones(3))
     tumor = replace(tumor, seed_point=tumor.center)
-    far_from_spine = tuple(np.full((1, 1, 1), v, np.float32) for v in (0.0, -200.0, 0.0))
-    outward = np.float32([1.2, 2.0])[:, None, None] * tumor.radius
+    far_from_spine = at_one((0.0, -200.0, 0.0))
+    outward = np.array([1.2, 2.0], np.float32)[:, None, None] * tumor.radius
     at = (tumor.center[0] + outward, np.full_like(outward, tumor.center[1]), np.full_like(outward, tumor.center[2]))
     before = tumors.undo_growth(tumor, body, at, far_from_spine)[0] - tumor.center[0]
     assert np.diff(before.ravel() ** 3) == pytest.approx(np.diff(outward.ravel() ** 3), rel=1e-3)

@@ -17,15 +17,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_stores import POSE_EPOCHS, SHORT
 
 from PediatricRenalSegLib.cli import main
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.networks.pipeline import METHODS, SegmentationPipeline
-from PediatricRenalSegLib.preprocessing import CANVAS
-from PediatricRenalSegLib.training.checkpoint import BEST, CHECKPOINT, load, save
-from PediatricRenalSegLib.training.log import LOG, TENSORBOARD
-from PediatricRenalSegLib.training.trainer import Trainer
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS
+from PediatricRenalSegLib.training.learn.checkpoint import BEST, CHECKPOINT, load, save
+from PediatricRenalSegLib.training.learn.log import LOG, TENSORBOARD
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 
 CPU = torch.device("cpu")
+CANVAS = DEFAULT_CANVAS.size
 IDENTITY = torch.eye(2, 3)
+QUIET = subprocess.DEVNULL
 
 
 def log_of(run):
@@ -79,17 +81,19 @@ def test_learning_rate_follows_the_poly_schedule(finished):
     np.testing.assert_allclose(rates[:POSE_EPOCHS], expected, rtol=1e-3)
 
 
-def test_options_of_optimization_arrive(config):
+def test_options_of_optimization_arrive(config, monkeypatch):
     given = {"learning_rate": 0.5, "poly_exponent": 2, "stn_momentum": 0.1, "unet_momentum": 0.2, "weight_decay": 0.3}
-    trainer, seen = Trainer(config(**SHORT, **given), CPU), {}
+    trainer = Trainer(config(**SHORT, **given), CPU)
+    seen: dict[str, list[list[float | bool]]] = {}
     finish = trainer._finish_epoch
 
     def remember(stage, *values):
+        assert trainer.optimizer_state is not None
         (group,) = trainer.optimizer_state["param_groups"]
         seen.setdefault(stage.name, []).append([group[name] for name in ("lr", "momentum", "nesterov", "weight_decay")])
         finish(stage, *values)
 
-    trainer._finish_epoch = remember
+    monkeypatch.setattr(trainer, "_finish_epoch", remember)
     trainer.run()
     assert seen == {
         "pose": [[0.5, 0.1, False, 0]],
@@ -111,9 +115,10 @@ def test_tensorboard_has_curves_and_pictures(finished):
     assert (picture.height, picture.width) == (4 * CANVAS, 4 * CANVAS)
 
 
-def test_stages_train_only_their_own_network(config):
+def test_stages_train_only_their_own_network(config, monkeypatch):
     trainer = Trainer(config(**SHORT, averaged=0.0), CPU)
-    changed, finish = {}, trainer._finish_epoch
+    finish = trainer._finish_epoch
+    changed: dict[str, set[str]] = {}
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
 
     def remember(stage, *values):
@@ -123,12 +128,12 @@ def test_stages_train_only_their_own_network(config):
             before[name] = value.clone()
         finish(stage, *values)
 
-    trainer._finish_epoch = remember
+    monkeypatch.setattr(trainer, "_finish_epoch", remember)
     trainer.run()
     assert changed == {"pose": {"pose_stn"}, "crop": {"crop_stn"}, "unet": {"unet"}}
 
 
-def test_best_model_is_the_mean_of_the_last_part(config):
+def test_best_model_is_the_mean_of_the_last_part(config, monkeypatch):
     """With two epochs of two batches and ``averaged`` at a half, the mean of the last two states."""
     none = {"epochs": 0}
     trainer = Trainer(config(**{**SHORT, "pose": none, "crop_stage": none}), CPU)
@@ -142,7 +147,7 @@ def test_best_model_is_the_mean_of_the_last_part(config):
         return augment(*slices)
 
     trainer.slices.augment = remember
-    trainer.validation.score = lambda stage: replace(score(stage), value=trainer.progress["epoch"])
+    monkeypatch.setattr(trainer.validation, "score", lambda stage: replace(score(stage), value=trainer.progress.epoch))
     best = trainer.run().unet.state_dict()
     last = torch.load(trainer.config.output / CHECKPOINT, weights_only=False)["model"]
     states = [*states[:: SHORT["unet"]["batch_size"]], {n.removeprefix("unet."): v for n, v in last.items()}]
@@ -156,22 +161,22 @@ def test_best_model_is_the_mean_of_the_last_part(config):
 @pytest.mark.parametrize(("averaged", "epochs"), [(0.0, 3), (0.4, 8), (1.0, 3)])
 def test_training_without_better_validation_ends(config, monkeypatch, averaged, epochs):
     """After the shortest length; ``patience`` counts from where the average begins."""
-    monkeypatch.setattr("PediatricRenalSegLib.training.trainer.EPOCHS_BEFORE_STOPPING", 3)
+    monkeypatch.setattr("PediatricRenalSegLib.training.learn.trainer.EPOCHS_BEFORE_STOPPING", 3)
     none, unet = {"epochs": 0}, {"epochs": 10, "batches": 1, "batch_size": 2}
     changes = {"pose": none, "crop_stage": none, "unet": unet, "patience": 2, "averaged": averaged}
     trainer = Trainer(config(**changes), CPU)
     score = trainer.validation.score
-    trainer.validation.score = lambda stage: replace(score(stage), value=-trainer.progress["epoch"])
+    monkeypatch.setattr(trainer.validation, "score", lambda stage: replace(score(stage), value=-trainer.progress.epoch))
     trainer.run()
     rows = [(row["stage"], row["epoch"]) for row in log_of(trainer.config.output)]
     assert rows == [("unet", str(number)) for number in range(1, epochs + 1)]
 
 
 @pytest.mark.slow
-def test_the_last_model_is_kept_though_an_earlier_one_was_better(config):
+def test_the_last_model_is_kept_though_an_earlier_one_was_better(config, monkeypatch):
     trainer = Trainer(config(keep="last", averaged=0.0), CPU)
     score = trainer.validation.score
-    trainer.validation.score = lambda stage: replace(score(stage), value=-trainer.progress["epoch"])
+    monkeypatch.setattr(trainer.validation, "score", lambda stage: replace(score(stage), value=-trainer.progress.epoch))
     kept = trainer.run().state_dict()
     last = torch.load(trainer.config.output / CHECKPOINT, weights_only=False)["model"]
     assert all(torch.equal(value, last[name]) for name, value in kept.items())
@@ -189,7 +194,8 @@ class Killed(BaseException):
 def test_killed_training_goes_on_as_if_nothing_happened(config, finished, slices):
     """Killed in the middle of an epoch of each stage."""
     trainer = Trainer(config(), CPU)
-    augment, drawn = trainer.slices.augment, []
+    augment = trainer.slices.augment
+    drawn: list[tuple] = []
 
     def augment_until_killed(*values):
         if len(drawn) == slices:
@@ -215,15 +221,15 @@ def test_killed_training_goes_on_as_if_nothing_happened(config, finished, slices
 def test_process_killed_at_random_moments_ends_with_the_same_losses(config, finished, tmp_path):
     """The real thing: SIGKILL from outside, at whatever it is doing."""
     output, command = config().output, [sys.executable, "-m", "PediatricRenalSegLib.cli", "train"]
-    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    call = [*command, str(tmp_path / "config.json"), "--device", "cpu"]
     for rows in (1, 6):
-        process = subprocess.Popen([*command, str(tmp_path / "config.json"), "--device", "cpu"], **options)
+        process = subprocess.Popen(call, stdout=QUIET, stderr=QUIET)
         while not (output / LOG).exists() or len(log_of(output)) < rows:
             time.sleep(0.05)
         time.sleep(random.random())
         process.kill()
         process.wait()
-    subprocess.run([*command, str(tmp_path / "config.json"), "--device", "cpu"], check=True, **options)
+    subprocess.run(call, check=True, stdout=QUIET, stderr=QUIET)
     assert results(output) == results(finished)
 
 

@@ -1,6 +1,7 @@
 """Store, sampling and augmentation of training slices."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,28 +9,31 @@ import torch
 from abdomens import KIDNEY, KIDNEY_HU, TUMOR, TUMOR_HU
 from tiny_stores import NORMALIZATION, TRAINING, VALIDATION
 
+from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.networks.affine import resample
 from PediatricRenalSegLib.networks.pose_stn import similarity
-from PediatricRenalSegLib.preprocessing import AIR_HU, CANVAS
-from PediatricRenalSegLib.training.augment import Augmentation, Girth, move
-from PediatricRenalSegLib.training.batch import StoredSlices, as_stored, box_corners, join, labeled_normalization
-from PediatricRenalSegLib.training.config import AUGMENTATIONS, TrainingConfig
-from PediatricRenalSegLib.training.nnunet_augment import NnUNetAugmentation
-from PediatricRenalSegLib.training.prepare import SLICES, add_generated, generated_patient, store_patient
-from PediatricRenalSegLib.training.sampling import Draw, Sampler, TrainingSlices
-from PediatricRenalSegLib.training.stages import target_box
-from PediatricRenalSegLib.training.store import (
-    VALIDATION_SHARE,
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS
+from PediatricRenalSegLib.structures import RENAL
+from PediatricRenalSegLib.training.bundled_store import SLICES, add_generated, generated_patient
+from PediatricRenalSegLib.training.data.split import VALIDATION_SHARE, is_validation
+from PediatricRenalSegLib.training.data.store import (
     SliceStore,
     add_patient,
-    is_validation,
     open_store,
     patient_box,
+    store_patient,
 )
-from PediatricRenalSegLib.training.validation import SLICES as VALIDATED
-from PediatricRenalSegLib.training.validation import Validation
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.training.learn.augment import Augmentation, Girth, move
+from PediatricRenalSegLib.training.learn.batch import StoredSlices, as_stored, box_corners, join, labeled_normalization
+from PediatricRenalSegLib.training.learn.config import AUGMENTATIONS, TrainingConfig
+from PediatricRenalSegLib.training.learn.nnunet_augment import NnUNetAugmentation
+from PediatricRenalSegLib.training.learn.sampling import Draw, Sampler, TrainingSlices
+from PediatricRenalSegLib.training.learn.stages import target_box
+from PediatricRenalSegLib.training.learn.validation import SLICES as VALIDATED
+from PediatricRenalSegLib.training.learn.validation import Validation
+from PediatricRenalSegLib.volume import AIR_HU
 
+CANVAS = DEFAULT_CANVAS.size
 PIXEL = 2 / CANVAS
 """Side of a pixel in normalized coordinates."""
 
@@ -41,7 +45,7 @@ def store(folder):
 
 def batches(store, size, count=5, shares=None, augmentation="none", workers=0, seed=0):
     """Batches of the first epoch."""
-    sampler = Sampler(store, shares or {kind: 1 for kind in sorted(set(store.kinds))}, seed)
+    sampler = Sampler(store, shares or dict.fromkeys(sorted(set(store.kinds)), 1), seed)
     slices = TrainingSlices(store, NORMALIZATION, augmentation)
     return list(slices.batches(sampler.epoch(0, 0, count, size), workers))
 
@@ -215,7 +219,7 @@ def store_of(label=KIDNEY, **slices):
     """A store with so many slices of each kind, all of them one structure."""
     kinds = np.repeat(list(slices), list(slices.values()))
     labels = np.full((len(kinds), 2, 2), label, np.uint8)
-    return SliceStore(labels, labels, labels, kinds, kinds, np.zeros((len(kinds), 4)))
+    return SliceStore(labels, labels, labels, kinds, kinds, np.zeros((len(kinds), 4)), RENAL)
 
 
 def validation(store, shares):
@@ -231,7 +235,7 @@ def validation(store, shares):
     ],
 )
 def test_kinds_are_validated_by_their_shares(slices, expected):
-    store, shares = store_of(**slices), TrainingConfig.__dataclass_fields__["shares"].default_factory()
+    store, shares = store_of(**slices), TrainingConfig(Path(), Path()).shares
     rows = validation(store, shares).rows
     assert dict(zip(*np.unique(store.kinds[rows], return_counts=True))) == expected
     for kind in slices:

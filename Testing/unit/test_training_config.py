@@ -3,8 +3,8 @@
 import pytest
 from tiny_stores import POSE_EPOCHS, write_config
 
-from PediatricRenalSegLib.training.config import TrainingConfig, read_config
-from PediatricRenalSegLib.volume import InputError
+from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.training.learn.config import TrainingConfig, read_config
 
 
 def test_paths_are_relative_to_the_configuration(folder, reference_mask, tmp_path):

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 from abdomens import abdomen
 
-from PediatricRenalSegLib.preprocessing import CANVAS, Normalization
-from PediatricRenalSegLib.training.real_data import TrainingPatient
-from PediatricRenalSegLib.training.store import is_validation, store_patient
+from PediatricRenalSegLib.models.normalization import Normalization
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS
+from PediatricRenalSegLib.training.data.patient import TrainingPatient
+from PediatricRenalSegLib.training.data.split import is_validation
+from PediatricRenalSegLib.training.data.store import store_patient
 
 NORMALIZATION = Normalization(-100.0, 300.0, 50.0, 80.0)
 KINDS = ("generated", "composite", "real", "generated")
@@ -43,7 +45,8 @@ def write_store(folder: Path) -> Path:
 
 
 def write_reference_mask(path: Path) -> Path:
-    child = abdomen((3, CANVAS, CANVAS), (5.0, 1.0, 1.0), half_width=75, half_depth=55)
+    size = DEFAULT_CANVAS.size
+    child = abdomen((3, size, size), (5.0, 1.0, 1.0), half_width=75, half_depth=55)
     np.save(path, (child.image[1] > -500).astype(np.uint8))
     return path
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import SimpleITK as sitk
 
-from ..volume import InputError
+from ..errors import InputError
 
 Scores = dict[str, float]
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..export.patient_folder import LABELMAP
+from ..errors import InputError
+from ..export.report import REPORT, read_structures
+from ..export.writers import LABELMAP
 from ..reading import read_labels
 from ..reading.files import IMAGE_SUFFIXES, is_image_file
 from ..reading.segmentations import (
@@ -18,13 +20,9 @@ from ..reading.segmentations import (
     is_segmentation_file,
     read_segmentation,
 )
-from ..structures import MORPHOLOGICALLY_ALTERED, SEGMENTS, STRUCTURES
-from ..volume import InputError, same_grid
+from ..structures import RENAL, StructureSet
+from ..volume import same_grid
 from .metrics import Scores, compare_masks, detect_lesions, dice
-
-KNOWN_LABELS = (0, *(structure.label for structure in STRUCTURES))
-LESIONS = {structure.name for structure in STRUCTURES if structure.category == MORPHOLOGICALLY_ALTERED}
-"""Names of the structures that are counted lesion by lesion."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +48,23 @@ class Evaluation:
         return {row.patient: row.scores for row in self.rows if row.structure == structure}
 
     def structures(self) -> list[str]:
+        """Names of all that was scored, in order."""
         return list(dict.fromkeys(row.structure for row in self.rows))
 
 
-def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] = lambda _: None) -> Evaluation:
+def evaluate(
+    reference: Path,
+    prediction: Path,
+    progress: Callable[[str], None] = lambda _: None,
+    structures: StructureSet | None = None,
+) -> Evaluation:
     """Score a file against a file, or a folder against a folder with the same patients.
 
-    A file is a label map (values as in ``structures.STRUCTURES``) or a ``.seg.nrrd``, which may be cropped to its
-    segments. In folders the patient's name is that of the file without its suffix, or of the patient folder that
+    A file is a label map (values are ``Structure.label``) or a ``.seg.nrrd``, which may be cropped to its
+    segments. structures: what the labels mean; by default the report in a patient folder says it, and without one they
+    are those of the shipped models.
+
+    In folders the patient's name is that of the file without its suffix, or of the patient folder that
     holds ``labelmap.nii.gz``. A patient that one folder lacks, or whose files do not fit, is left out with a
     sentence. progress: called with each patient's name. Raises ``InputError`` when nothing can be compared.
     """
@@ -66,9 +73,10 @@ def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] 
         folder, file = (reference, prediction) if reference.is_dir() else (prediction, reference)
         raise InputError(f'"{folder}" is a folder and "{file}" is not: compare two files or two folders.')
     if not reference.is_dir():
-        return Evaluation(tuple(_score(reference.name, reference, prediction)), ())
+        return Evaluation(tuple(_score(reference.name, reference, prediction, structures)), ())
     references, predictions = find_patients(reference), find_patients(prediction)
-    rows, left_out = [], []
+    rows: list[Row] = []
+    left_out = []
     for name in sorted(references.keys() | predictions.keys()):
         lacking = [
             folder for folder, found in ((reference, references), (prediction, predictions)) if name not in found
@@ -78,7 +86,7 @@ def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] 
             continue
         progress(name)
         try:
-            rows += _score(name, references[name], predictions[name])
+            rows += _score(name, references[name], predictions[name], structures)
         except InputError as error:
             left_out.append(f'Patient "{name}": {error}')
     if not rows:
@@ -86,10 +94,23 @@ def evaluate(reference: Path, prediction: Path, progress: Callable[[str], None] 
     return Evaluation(tuple(rows), tuple(left_out))
 
 
-def dice_by_structure(reference: Path, prediction: Path) -> dict[str, float]:
+def dice_by_structure(reference: Path, prediction: Path, structures: StructureSet | None = None) -> dict[str, float]:
     """Dice alone, which is quick, by name of the structure; files and errors as for ``evaluate``."""
-    pair = _read_pair(reference, prediction)
+    pair = _read_pair(reference, prediction, structures or _structures_told(reference, prediction))
     return {name: dice(*masks) for name, masks in pair.items()}
+
+
+def _structures_told(reference: Path, prediction: Path) -> StructureSet:
+    """Those that the report beside one of the files tells, or else those of the shipped models.
+
+    Raises ``InputError`` when two reports tell different ones.
+    """
+    reports = [path.with_name(REPORT) for path in (prediction, reference) if path.name == LABELMAP.file]
+    told = [read_structures(report) for report in reports if report.is_file()]
+    if len(told) == 2 and told[0] != told[1]:
+        names = [", ".join(row.name for row in structures) for structures in told]
+        raise InputError(f'"{prediction}" holds {names[0]} and "{reference}" {names[1]}: compare results of one model.')
+    return told[0] if told else RENAL
 
 
 def find_patients(folder: Path) -> dict[str, Path]:
@@ -99,39 +120,38 @@ def find_patients(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        is_patient_folder = (path / LABELMAP).is_file()
+        is_patient_folder = (path / LABELMAP.file).is_file()
         if path.name.startswith(".") or not (is_patient_folder or is_image_file(path)):
             continue
         name = path.name if is_patient_folder else _without_suffix(path)
         if name in found:
             raise InputError(f'"{folder}" holds two label maps of "{name}": keep one of them.')
-        found[name] = path / LABELMAP if is_patient_folder else path
+        found[name] = path / LABELMAP.file if is_patient_folder else path
     if not found:
         raise InputError(f'"{folder}" holds no label map ({", ".join(IMAGE_SUFFIXES)}) and no patient folder.')
     return found
 
 
-def read_masks(path: Path) -> dict[str, sitk.Image]:
+def read_masks(path: Path, structures: StructureSet) -> dict[str, sitk.Image]:
     """Binary masks by ``Structure.name``, and by ``Segment.id`` too where the file tells the sides.
 
-    Raises ``InputError`` when the file cannot be read or holds other labels than those of ``STRUCTURES``.
+    Raises ``InputError`` when the file cannot be read or holds other labels than those of ``structures``.
     """
     if is_segmentation_file(path):
-        return _masks_of_segmentation(path)
-    labels = read_labels(path, KNOWN_LABELS).image
-    return {structure.name: labels == structure.label for structure in STRUCTURES}
+        return _masks_of_segmentation(path, structures)
+    labels = read_labels(path, (0, *(structure.label for structure in structures)))
+    return {structure.name: labels == structure.label for structure in structures}
 
 
-def _masks_of_segmentation(path: Path) -> dict[str, sitk.Image]:
-    stored = read_segmentation(path)
+def _masks_of_segmentation(path: Path, structures: StructureSet) -> dict[str, sitk.Image]:
+    stored = read_segmentation(path, structures)
     masks = {}
-    for structure in STRUCTURES:
-        parts = [part for part in stored.segments if part.structure is structure]
+    for structure in structures:
+        parts = [part for part in stored.segments if part.structure == structure]
         masks[structure.name] = _union(stored, parts)
         if structure.paired and all(part.side for part in parts):
-            for segment in (segment for segment in SEGMENTS if segment.structure is structure):
-                side = segment.side.meaning.lower()
-                masks[segment.id] = _union(stored, [part for part in parts if part.side == side])
+            for segment in structures.segments_of(structure):
+                masks[segment.id] = _union(stored, [part for part in parts if segment.id.endswith(f"_{part.side}")])
     return masks
 
 
@@ -142,17 +162,21 @@ def _union(stored: StoredSegmentation, parts: list[StoredSegment]) -> sitk.Image
     return stored.image(array)
 
 
-def _score(patient: str, reference: Path, prediction: Path) -> list[Row]:
+def _score(patient: str, reference: Path, prediction: Path, structures: StructureSet | None) -> list[Row]:
+    structures = structures or _structures_told(reference, prediction)
+    lesions = {structure.name for structure in structures if structure.is_lesion}
     rows = []
-    for name, masks in _read_pair(reference, prediction).items():
-        lesions = detect_lesions(*masks) if name in LESIONS else {}
-        rows.append(Row(patient, name, compare_masks(*masks) | lesions))
+    for name, masks in _read_pair(reference, prediction, structures).items():
+        found = detect_lesions(*masks) if name in lesions else {}
+        rows.append(Row(patient, name, compare_masks(*masks) | found))
     return rows
 
 
-def _read_pair(reference: Path, prediction: Path) -> dict[str, tuple[sitk.Image, sitk.Image]]:
+def _read_pair(
+    reference: Path, prediction: Path, structures: StructureSet
+) -> dict[str, tuple[sitk.Image, sitk.Image]]:
     """Masks of both by the names that they share. Raises ``InputError`` when their grids differ."""
-    first, second = read_masks(reference), read_masks(prediction)
+    first, second = read_masks(reference, structures), read_masks(prediction, structures)
     pairs = {
         name: (_uncropped(reference, first[name], second[name]), _uncropped(prediction, second[name], first[name]))
         for name in first

@@ -15,6 +15,7 @@ SEED = 0
 
 Interval = tuple[float, float]
 UNKNOWN: Interval = (np.nan, np.nan)
+"""Of too few patients."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import InputError
 from ..output_files import whole_file
-from ..volume import InputError
 from .metrics import DISTANCES, LESIONS
 from .patients import Evaluation
 from .statistics import CONFIDENCE, FEWEST_FOR_INTERVAL, Interval, bootstrap_interval, compare_paired, summarize
@@ -23,6 +23,7 @@ TITLES = {
 COLUMNS = ("dice", *DISTANCES, "reference_ml", "prediction_ml", "volume_error_ml", "volume_error_percent", *LESIONS)
 
 UNDEFINED = "–"
+"""In place of a number that is not defined."""
 INTERVAL = f"{100 * CONFIDENCE:g} % CI"
 LEGEND = f"""\
 Dice is 1 where reference and prediction are empty. Undefined and in no mean: distances where one of them is empty,
@@ -114,7 +115,8 @@ def _comparison_table(first: Evaluation, second: Evaluation) -> str:
         for key, title in TITLES.items():
             # an error of the volume is better when it is smaller, whatever its sign
             sign = np.abs if key.startswith("volume_error") else np.asarray
-            found = compare_paired(*(sign([scores[patient][key] for patient in shared]) for scores in pair))
+            before, after = (sign([scores[patient][key] for patient in shared]) for scores in pair)
+            found = compare_paired(before.tolist(), after.tolist())
             title = f"|{title}|" if sign is np.abs else title
             row = [structure, title, str(found.count), _number(found.mean), _interval(found.interval)]
             rows.append([*row, UNDEFINED if np.isnan(found.p) else f"{found.p:.2g}"])

@@ -1,0 +1,1 @@
+"""What is written of a result: ``writers`` is the table, each kind of file a module."""

@@ -7,36 +7,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import vtk
-
-from ..measurements import Measurements
-from ..structures import SEGMENTS
-from ..volume import CTVolume, InputError, LabelVolume
-from . import mesh
-from .labelmap import write_labelmap
-from .preview import write_preview
-from .report import RunRecord, write_report
-from .segmentation import write_segmentation
-
-LABELMAP = "labelmap.nii.gz"
-SEGMENTATION = "segmentation.seg.nrrd"
-REPORT = "report.json"
-PREVIEW = "preview.png"
-MODELS = "models"
-SCENE = "structures"
-"""Stem of the model files that hold all segments."""
-
-MESH_FORMATS = ("stl", "ply", "obj", "glb")
-"""STL and PLY are one file a segment; OBJ and GLB hold them all."""
-
-
-def check_mesh_formats(mesh_formats: Sequence[str]) -> None:
-    """Raise ``InputError`` for a format that is not one of ``MESH_FORMATS``."""
-    for name in mesh_formats:
-        if name not in MESH_FORMATS:
-            raise InputError(f"{name!r} is no mesh format: choose from {', '.join(MESH_FORMATS)}.")
+from ..errors import InputError
+from .report import REPORT, write_report
+from .result import Result
+from .writers import DEFAULT_WRITERS, WRITERS, check_writers
 
 
 def check_patient_folder(folder: Path, overwrite: bool) -> None:
@@ -74,30 +51,23 @@ def _check_writable(folder: Path) -> None:
 
 
 def write_patient_folder(
-    folder: Path,
-    ct: CTVolume,
-    labels: LabelVolume,
-    surfaces: dict[str, vtk.vtkPolyData],
-    measurements: Measurements,
-    run: RunRecord,
-    *,
-    mesh_formats: Sequence[str] = ("stl",),
-    overwrite: bool = False,
+    folder: Path, result: Result, writers: Sequence[str] = DEFAULT_WRITERS, overwrite: bool = False
 ) -> None:
     """Write all files beside ``folder`` and rename at the end, so that it is never half written.
 
     With ``overwrite`` the new result takes the place of an earlier one. What is not ours in the earlier folder
     is copied to the new one, and so is what was ours but was changed since: as ``NAME.edited`` with its suffix.
-    Raises ``OSError`` when a file cannot be written; an earlier result is still there then.
+    Raises ``InputError`` for a writer or a folder that will not do, and ``OSError`` when a file cannot be written; an
+    earlier result is still there then.
     """
-    check_mesh_formats(mesh_formats)
+    check_writers(writers)
     check_patient_folder(folder, overwrite)
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished, earlier = _beside(folder, "unfinished"), _beside(folder, "earlier")
     try:
         unfinished.mkdir()
-        _write_files(unfinished, ct, labels, surfaces, measurements, run, mesh_formats)
+        _write_files(unfinished, result, writers)
         if folder.exists():
             _copy_what_is_not_ours(folder, unfinished)
             _swap(folder, unfinished, earlier)
@@ -119,26 +89,17 @@ def _beside(folder: Path, what: str) -> Path:
     return folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.{what}"
 
 
-def _write_files(folder, ct, labels, surfaces, measurements, run, mesh_formats) -> None:
-    write_labelmap(folder / LABELMAP, labels)
-    write_segmentation(folder / SEGMENTATION, labels)
-    write_preview(folder / PREVIEW, ct, labels, surfaces, measurements)
-    _write_models(folder / MODELS, surfaces, mesh_formats)
+def _write_files(folder: Path, result: Result, writers: Sequence[str]) -> None:
+    chosen = [WRITERS[name] for name in dict.fromkeys(writers)]
+    with ThreadPoolExecutor(1) as pool:  # one at a time: each holds a copy of the labels
+        written_beside = [pool.submit(writer.write, folder, result) for writer in chosen if not writer.draws]
+        for writer in chosen:
+            if writer.draws:
+                writer.write(folder, result)
+        for future in written_beside:
+            future.result()
     written = {path.relative_to(folder).as_posix(): _sha256(path) for path in _files_below(folder)}
-    write_report(folder / REPORT, measurements, run, written)
-
-
-def _write_models(folder: Path, surfaces: dict[str, vtk.vtkPolyData], mesh_formats: Sequence[str]) -> None:
-    folder.mkdir()
-    for segment in SEGMENTS:
-        if segment.id in surfaces and "stl" in mesh_formats:
-            mesh.write_stl(folder / f"{segment.id}.stl", surfaces[segment.id])
-        if segment.id in surfaces and "ply" in mesh_formats:
-            mesh.write_ply(folder / f"{segment.id}.ply", surfaces[segment.id], segment.color)
-    if surfaces and "obj" in mesh_formats:
-        mesh.write_obj(folder / f"{SCENE}.obj", surfaces)
-    if surfaces and "glb" in mesh_formats:
-        mesh.write_glb(folder / f"{SCENE}.glb", surfaces)
+    write_report(folder / REPORT, result.labels.structures, result.measurements, result.run, written)
 
 
 def _swap(folder: Path, finished: Path, earlier: Path) -> None:

@@ -2,19 +2,30 @@
 
 import ctypes.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import vtk
+import vtkmodules.vtkRenderingOpenGL2  # noqa: F401  what draws registers itself when it is imported
 from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
-from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkFlyingEdges2D, vtkStripper
+from vtkmodules.vtkRenderingCore import (
+    vtkActor,
+    vtkCamera,
+    vtkPolyDataMapper,
+    vtkRenderer,
+    vtkRenderWindow,
+    vtkWindowToImageFilter,
+)
 
-from ..measurements import Measurements
-from ..structures import SEGMENTS, Segment
-from ..volume import CTVolume, LabelVolume
+from ..structures import Segment
+from ..volume import LabelVolume, Spacing
+from .result import Result
+from .vtk_log import quiet_vtk
 
 PANEL = 640
 """Pixels along a side of each of the four panels."""
@@ -41,6 +52,7 @@ FILL = 0.28
 BACKGROUND = (14, 16, 20)
 TEXT = (232, 234, 237)
 FAINT = (150, 156, 164)
+"""Red, green and blue: dark, as the reading room, with writing that outlines do not outshine; chosen by eye."""
 
 
 @dataclass(frozen=True)
@@ -61,49 +73,56 @@ PLANES = (
 )
 
 
-def write_preview(
-    path: Path,
-    ct: CTVolume,
-    labels: LabelVolume,
-    surfaces: dict[str, vtk.vtkPolyData],
-    measurements: Measurements,
-) -> None:
+@dataclass(frozen=True)
+class _View:
+    """What the slice panels show, in mm on the axial array."""
+
+    center: np.ndarray
+    """``(z, y, x)``."""
+    length: float
+    """Side of the square."""
+
+    @classmethod
+    def around_structures(cls, labels: LabelVolume) -> "_View":
+        """With a margin; of the whole volume if there are none."""
+        array, spacing = labels.axial()
+        depth, height, width = array.shape
+        boxes = list(labels.boxes.values()) or [(slice(0, depth), slice(0, height), slice(0, width))]
+        low = np.min([[s.start for s in box] for box in boxes], axis=0) * spacing
+        high = np.max([[s.stop - 1 for s in box] for box in boxes], axis=0) * spacing
+        return cls((low + high) / 2, max(MARGIN * float((high - low).max()), SMALLEST_VIEW_MM))
+
+
+def write_preview(path: Path, result: Result) -> None:
     """Draw axial, coronal and sagittal slices through the structures, the models, and volumes in ml."""
-    segments, spacing = labels.axial()
-    intensities, _ = ct.axial()
-    center, length = _view(segments, spacing)
+    view = _View.around_structures(result.labels)
     side = 2 * PANEL + GAP
     picture = Image.new("RGB", (side, side + GAP + LEGEND), BACKGROUND)
     places = [(0, 0), (PANEL + GAP, 0), (0, PANEL + GAP)]
-    for plane, place in zip(PLANES, places, strict=True):
-        picture.paste(_slice_panel(plane, intensities, segments, spacing, center, length), place)
-    picture.paste(_model_panel(surfaces), (PANEL + GAP, PANEL + GAP))
-    _draw_legend(ImageDraw.Draw(picture), side + GAP, side, measurements)
+    with ThreadPoolExecutor() as pool:  # what draws leaves Python's lock to others
+        panels = pool.map(lambda plane: _slice_panel(plane, result, view), PLANES)
+        for panel, place in zip(panels, places, strict=True):
+            picture.paste(panel, place)
+    picture.paste(_model_panel(result), (PANEL + GAP, PANEL + GAP))
+    _draw_legend(ImageDraw.Draw(picture), side + GAP, side, result)
     picture.save(path)
 
 
-def _view(segments: np.ndarray, spacing) -> tuple[np.ndarray, float]:
-    """Center of the structures ``(z, y, x)`` in mm and side of the square to show; the volume if none."""
-    boxes = [box for box in ndimage.find_objects(segments, len(SEGMENTS)) if box]
-    boxes = boxes or [tuple(slice(0, size) for size in segments.shape)]
-    low = np.min([[s.start for s in box] for box in boxes], axis=0) * spacing
-    high = np.max([[s.stop - 1 for s in box] for box in boxes], axis=0) * spacing
-    return (low + high) / 2, max(MARGIN * float((high - low).max()), SMALLEST_VIEW_MM)
-
-
-def _slice_panel(plane: _Plane, intensities, segments, spacing, center, length) -> Image.Image:
-    index = _best_slice(segments, plane.axis)
+def _slice_panel(plane: _Plane, result: Result, view: _View) -> Image.Image:
+    index = _best_slice(result.labels, plane.axis)
     low, high = WINDOW_HU
-    gray = _resampled(np.take(intensities, index, axis=plane.axis), plane, spacing, center, length, low)
+    intensities, spacing = result.ct.axial()
+    gray = _resampled(np.take(intensities, index, axis=plane.axis), plane, spacing, view, low)
     gray = np.clip((gray - low) / (high - low), 0, 1)[..., None] * 255
     colored = np.repeat(gray, 3, axis=2)
-    cut = np.take(segments, index, axis=plane.axis)
-    shown = [segment for segment in SEGMENTS if (cut == segment.value).any()]
+    cut = np.take(result.labels.axial()[0], index, axis=plane.axis)
     outlines = []
-    for segment in shown:
-        share = _resampled(cut == segment.value, plane, spacing, center, length, 0)
+    for segment in result.labels.structures.segments:
+        if not (cut == segment.value).any():
+            continue
+        share = _resampled(cut == segment.value, plane, spacing, view, 0)
         alpha = FILL * np.clip(share, 0, 1)[..., None]
-        colored = (1 - alpha) * colored + alpha * np.array(segment.color)
+        colored = (1 - alpha) * colored + alpha * np.array(segment.color, np.float32)
         outlines += [(segment.color, line) for line in contours(share)]
     panel = Image.fromarray(colored.round().astype(np.uint8))
     draw = ImageDraw.Draw(panel)
@@ -113,29 +132,31 @@ def _slice_panel(plane: _Plane, intensities, segments, spacing, center, length) 
     draw = ImageDraw.Draw(panel)
     _draw_letters(draw, plane.letters)
     _draw_title(draw, plane.title)
-    _draw_scale(draw, PANEL / length)
+    _draw_scale(draw, PANEL / view.length)
     return panel
 
 
-def _best_slice(segments: np.ndarray, axis: int) -> int:
+def _best_slice(labels: LabelVolume, axis: int) -> int:
     """The slice with most segments cut substantially, and of these the one with the largest relative sections."""
-    score = np.zeros(segments.shape[axis])
-    for segment, box in zip(SEGMENTS, ndimage.find_objects(segments, len(SEGMENTS)), strict=True):
-        if box:
-            area = (segments[box] == segment.value).sum(axis=tuple(i for i in range(3) if i != axis))
+    array, _ = labels.axial()
+    score = np.zeros(array.shape[axis])
+    for segment in labels.structures.segments:
+        if segment.id in labels.boxes:
+            box = labels.boxes[segment.id]
+            area = (array[box] == segment.value).sum(axis=tuple(i for i in range(3) if i != axis))
             share = area / area.max()
             score[box[axis]] += share + (share >= SUBSTANTIAL)
-    return int(score.argmax()) if score.any() else segments.shape[axis] // 2
+    return int(score.argmax()) if score.any() else array.shape[axis] // 2
 
 
-def _resampled(cut: np.ndarray, plane: _Plane, spacing, center, length, outside: float) -> np.ndarray:
+def _resampled(cut: np.ndarray, plane: _Plane, spacing: Spacing, view: _View, outside: float) -> np.ndarray:
     """A slice on the pixels of an oversampled panel, mm to scale; Superior is up."""
     rows, columns = [axis for axis in range(3) if axis != plane.axis]
     image = sitk.GetImageFromArray(cut.astype(np.float32))
     image.SetSpacing((spacing[columns], spacing[rows]))
     pixels = PANEL * OVERSAMPLING
-    step = length / pixels
-    first = [center[columns] - length / 2 + step / 2, center[rows] - length / 2 + step / 2]
+    step = view.length / pixels
+    first = [view.center[axis] - view.length / 2 + step / 2 for axis in (columns, rows)]
     grid = sitk.Resample(
         image, [pixels, pixels], sitk.Transform(2, sitk.sitkIdentity), sitk.sitkLinear,
         first, [step, step], [1, 0, 0, 1], outside,
@@ -151,15 +172,15 @@ def contours(share: np.ndarray) -> list[np.ndarray]:
     """
     framed = np.pad(share, 1).astype(np.float32)
     rows, columns = framed.shape
-    image = vtk.vtkImageData()
+    image = vtkImageData()
     image.SetDimensions(columns, rows, 1)
     image.SetOrigin(-1, -1, 0)
     image.GetPointData().SetScalars(numpy_to_vtk(framed.ravel(), deep=True))
-    edges = vtk.vtkFlyingEdges2D()
+    edges = vtkFlyingEdges2D()
     edges.SetInputData(image)
     edges.SetValue(0, 0.5)
     edges.ComputeScalarsOff()
-    joined = vtk.vtkStripper()
+    joined = vtkStripper()
     joined.SetInputConnection(edges.GetOutputPort())
     joined.SetMaximumLength(framed.size)  # the default of 1000 points would cut a long line open
     joined.Update()
@@ -171,13 +192,13 @@ def contours(share: np.ndarray) -> list[np.ndarray]:
     return [points[line] for line in np.split(members, starts[1:-1])]
 
 
-def _model_panel(surfaces: dict[str, vtk.vtkPolyData]) -> Image.Image:
+def _model_panel(result: Result) -> Image.Image:
     """The models seen from the front, a little from the patient's left and from above."""
-    if surfaces and not _has_opengl():
+    if result.surfaces and not _has_opengl():
         panel = Image.new("RGB", (PANEL, PANEL), BACKGROUND)
         _draw_title(ImageDraw.Draw(panel), "No 3D view: this machine has no OpenGL (libEGL)")
         return panel
-    panel = _rendered(surfaces) if surfaces else Image.new("RGB", (PANEL, PANEL), BACKGROUND)
+    panel = _rendered(result) if result.surfaces else Image.new("RGB", (PANEL, PANEL), BACKGROUND)
     draw = ImageDraw.Draw(panel)
     _draw_letters(draw, ("R", "L", "S", "I"))
     _draw_title(draw, "From the front")
@@ -191,25 +212,24 @@ def _has_opengl() -> bool:
     return any(ctypes.util.find_library(name) for name in ("EGL", "GL", "OSMesa"))
 
 
-def _rendered(surfaces: dict[str, vtk.vtkPolyData]) -> Image.Image:
-    renderer = vtk.vtkRenderer()
+def _rendered(result: Result) -> Image.Image:
+    renderer = vtkRenderer()
     renderer.SetBackground([channel / 255 for channel in BACKGROUND])
     renderer.SetUseDepthPeeling(True)
     renderer.SetMaximumNumberOfPeels(8)
-    for segment in SEGMENTS:
-        if segment.id in surfaces:
-            renderer.AddActor(_actor(segment, surfaces[segment.id]))
+    for segment in result.segments_with_surface:
+        renderer.AddActor(_actor(segment, result.surfaces[segment.id]))
     camera = renderer.GetActiveCamera()
     camera.SetFocalPoint(0, 0, 0)
     camera.SetPosition(0, -1, 0)
     camera.SetViewUp(0, 0, 1)
     camera.Azimuth(15)
     camera.Elevation(10)
-    _fit(renderer, camera, np.concatenate([_points(surface) for surface in surfaces.values()]))
+    _fit(renderer, camera, np.concatenate([_points(surface) for surface in result.surfaces.values()]))
     return _screenshot(renderer)
 
 
-def _fit(renderer: vtk.vtkRenderer, camera: vtk.vtkCamera, points: np.ndarray) -> None:
+def _fit(renderer: vtkRenderer, camera: vtkCamera, points: np.ndarray) -> None:
     """Center the projected points ``(n, 3)`` in mm and let them fill most of the picture."""
     forward, up = np.array(camera.GetDirectionOfProjection()), np.array(camera.GetViewUp())
     across = np.cross(forward, up)
@@ -225,15 +245,15 @@ def _fit(renderer: vtk.vtkRenderer, camera: vtk.vtkCamera, points: np.ndarray) -
     renderer.ResetCameraClippingRange()
 
 
-def _points(surface: vtk.vtkPolyData) -> np.ndarray:
+def _points(surface: vtkPolyData) -> np.ndarray:
     return vtk_to_numpy(surface.GetPoints().GetData())
 
 
-def _actor(segment: Segment, surface: vtk.vtkPolyData) -> vtk.vtkActor:
+def _actor(segment: Segment, surface: vtkPolyData) -> vtkActor:
     """Organs are opaque, what lies in a region of one is translucent, so that the organ behind it shows."""
-    mapper = vtk.vtkPolyDataMapper()
+    mapper = vtkPolyDataMapper()
     mapper.SetInputData(surface)
-    actor = vtk.vtkActor()
+    actor = vtkActor()
     actor.SetMapper(mapper)
     look = actor.GetProperty()
     look.SetColor([channel / 255 for channel in segment.color])
@@ -245,29 +265,27 @@ def _actor(segment: Segment, surface: vtk.vtkPolyData) -> vtk.vtkActor:
     return actor
 
 
-def _screenshot(renderer: vtk.vtkRenderer) -> Image.Image:
+def _screenshot(renderer: vtkRenderer) -> Image.Image:
     """Render off screen; VTK's remark that there is no display is not for the user."""
-    verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
-    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
-    window = vtk.vtkRenderWindow()
-    window.SetOffScreenRendering(True)
-    window.SetMultiSamples(0)
-    window.SetAlphaBitPlanes(True)
-    window.SetSize(PANEL * OVERSAMPLING, PANEL * OVERSAMPLING)
-    window.AddRenderer(renderer)
-    window.Render()
-    grab = vtk.vtkWindowToImageFilter()
-    grab.SetInput(window)
-    grab.ReadFrontBufferOff()
-    grab.Update()
-    vtk.vtkLogger.SetStderrVerbosity(verbosity)
+    with quiet_vtk():
+        window = vtkRenderWindow()
+        window.SetOffScreenRendering(True)
+        window.SetMultiSamples(0)
+        window.SetAlphaBitPlanes(True)
+        window.SetSize(PANEL * OVERSAMPLING, PANEL * OVERSAMPLING)
+        window.AddRenderer(renderer)
+        window.Render()
+        grab = vtkWindowToImageFilter()
+        grab.SetInput(window)
+        grab.ReadFrontBufferOff()
+        grab.Update()
     image = grab.GetOutput()
     columns, rows, _ = image.GetDimensions()
     pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1]
     return Image.fromarray(np.ascontiguousarray(pixels)).resize((PANEL, PANEL), Image.Resampling.LANCZOS)
 
 
-def _font(size: int) -> ImageFont.ImageFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
@@ -291,12 +309,13 @@ def _draw_scale(draw: ImageDraw.ImageDraw, pixels_per_mm: float) -> None:
     draw.text(middle, "5 cm", fill=TEXT, font=_font(16), anchor="mb", stroke_width=2, stroke_fill=(0, 0, 0))
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, top: int, width: int, measurements: Measurements) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, top: int, width: int, result: Result) -> None:
     """A swatch, the name and the volume of each segment, in as many columns as there are segments."""
-    column = width / len(SEGMENTS)
-    for position, segment in enumerate(SEGMENTS):
+    segments = result.labels.structures.segments
+    column = width / len(segments)
+    for position, segment in enumerate(segments):
         left = position * column + 24
-        measured = measurements.of(segment.id)
+        measured = result.measurements.of(segment.id)
         value = f"{measured.volume_ml:.0f} ml" if measured else "not found"
         ink = TEXT if measured else FAINT
         draw.rounded_rectangle((left, top + 22, left + 36, top + 58), 8, fill=segment.color if measured else FAINT)

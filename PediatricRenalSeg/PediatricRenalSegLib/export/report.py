@@ -5,16 +5,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..checks import CheckWarning
-from ..measurements import Measurements
-from ..postprocessing import PART_REMOVED, SIDE_UNCERTAIN, SPLIT_AT_MIDLINE
-from ..structures import SEGMENTS
-from ..volume import InputError
+from ..checks import DOUBTS, CheckWarning
+from ..errors import InputError
+from ..organs.measure import Measurements
+from ..structures import RENAL, Segment, StructureSet
 
+REPORT = "report.json"
+"""Its name in the patient folder."""
 NOTICE = "For research use only. Not a medical device: not for diagnosis or treatment without review by a physician."
 
-DOUBTS = {SPLIT_AT_MIDLINE, SIDE_UNCERTAIN, PART_REMOVED}
-"""Codes of the warnings that come from the run and not from measuring the segments."""
+JSON = Any
+"""Anything that JSON can say."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,17 @@ class RunRecord:
     """``None`` for a result as the model gave it."""
 
 
-def write_report(path: Path, measurements: Measurements, run: RunRecord, files: dict[str, str]) -> None:
+def write_report(
+    path: Path, structures: StructureSet, measurements: Measurements, run: RunRecord, files: dict[str, str]
+) -> None:
     """Write the report as JSON with stable order of keys; ``files`` of the folder by name, with their SHA-256."""
     report = {
         "notice": NOTICE,
         "version": run.version,
         "model": {"id": run.model_id, "sha256": run.model_sha256},
         "input": run.input,
-        "structures": [_structure(segment) for segment in SEGMENTS],
+        "structures": [_segment(segment) for segment in structures.segments],
+        "structure_set": structures.to_list(),
         "measurements": _measured(measurements),
         "warnings": [asdict(warning) for warning in (*run.doubts, *measurements.warnings)],
         "notes": list(run.notes),
@@ -70,13 +74,20 @@ def write_report(path: Path, measurements: Measurements, run: RunRecord, files: 
         "parameters": run.parameters,
         "files": files,
     }
-    path.write_text(json.dumps(_rounded(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rounded(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_structures(path: Path) -> StructureSet:
+    """The structures of the model behind a report. Raises ``InputError`` when the file is no report of this program."""
+    report = _read(path)
+    # Version 0.1 had no others, and its reports do not tell.
+    return StructureSet.from_list(report["structure_set"]) if "structure_set" in report else RENAL
 
 
 def read_run(path: Path) -> RunRecord:
     """How the result of a report came about. Raises ``InputError`` when the file is no report of this program."""
+    report = _read(path)
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
         return RunRecord(
             version=report["version"],
             model_id=report["model"]["id"],
@@ -89,21 +100,36 @@ def read_run(path: Path) -> RunRecord:
             slices_to_check=tuple(report["slices_to_check"]),
             review=_review(report["review"]),
         )
+    except (KeyError, TypeError, AttributeError):
+        raise _no_report(path) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): name the report.json of a result.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is not a report of this program: name the report.json of a result.") from None
+    except ValueError:
+        raise _no_report(path) from None
+    if not isinstance(report, dict):
+        raise _no_report(path)
+    return report
+
+
+def _no_report(path: Path) -> InputError:
+    return InputError(f"{path} is not a report of this program: name the report.json of a result.")
 
 
 def _review(values: dict[str, Any] | None) -> Review | None:
     return Review(**{**values, "checked": tuple(values["checked"])}) if values else None
 
 
-def _structure(segment) -> dict[str, Any]:
+def _segment(segment: Segment) -> dict[str, Any]:
     return {
         "segment_id": segment.id,
         "name": segment.display_name,
         "segment_value": segment.value,
+        "structure": segment.structure.name,
         "label": segment.structure.label,
         "color": list(segment.color),
         "code": asdict(segment.structure.type),
@@ -116,10 +142,10 @@ def _measured(measurements: Measurements) -> dict[str, Any]:
     return {"segments": values["segments"], "contacts": values["contacts"]}
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: JSON) -> JSON:
     """Hundredths of ml, mm, mm², HU and seconds are more than the segmentation can tell."""
     if isinstance(value, float):
         return round(value, 2)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, (list, tuple)) else value

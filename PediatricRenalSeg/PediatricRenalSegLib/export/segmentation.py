@@ -4,16 +4,20 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from ..structures import SEGMENTS, Code, Segment
+from ..structures import Segment
 from ..volume import LabelVolume
 from .image import write_image
+from .result import Result
+from .terminology import terminology_entry
 
-TYPE_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
-REGION_CONTEXT = "Anatomic codes - DICOM master list"
+
+def write_segmentation(path: Path, result: Result) -> None:
+    """Write all segments, those without voxels too: a surgeon may want to paint them."""
+    write_image(path, described(result.labels))
 
 
-def write_segmentation(path: Path, labels: LabelVolume) -> None:
-    """Write all segments, those without voxels too: a surgeon may want to paint them.
+def described(labels: LabelVolume) -> sitk.Image:
+    """The labels with names, colors and codes of all segments as metadata.
 
     The header fields are those of Slicer's developer guide, "Segmentation labelmap file format".
     """
@@ -22,10 +26,10 @@ def write_segmentation(path: Path, labels: LabelVolume) -> None:
     image.SetMetaData("Segmentation_ContainedRepresentationNames", "Binary labelmap|")
     image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
     image.SetMetaData("Segmentation_ReferenceImageExtentOffset", "0 0 0")
-    for index, segment in enumerate(SEGMENTS):
+    for index, segment in enumerate(labels.structures.segments):
         for field, value in _fields(segment, image.GetSize()).items():
             image.SetMetaData(f"Segment{index}_{field}", value)
-    write_image(path, image)
+    return image
 
 
 def _fields(segment: Segment, size: tuple[int, int, int]) -> dict[str, str]:
@@ -40,14 +44,3 @@ def _fields(segment: Segment, size: tuple[int, int, int]) -> dict[str, str]:
         "Extent": " ".join(f"0 {count - 1}" for count in size),
         "Tags": f"TerminologyEntry:{terminology_entry(segment)}|",
     }
-
-
-def terminology_entry(segment: Segment) -> str:
-    """The segment's codes as Slicer writes them: context, category, type, modifier, region."""
-    structure = segment.structure
-    codes = (structure.category, structure.type, segment.side)
-    return "~".join([TYPE_CONTEXT, *map(_triplet, codes), REGION_CONTEXT, _triplet(structure.region), _triplet(None)])
-
-
-def _triplet(code: Code | None) -> str:
-    return f"{code.scheme}^{code.value}^{code.meaning}" if code else "^^"

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 BOTTLENECK_SIZE = 8
 SMALLEST_SKIP_SIZE = 32
+"""Pixels along a side of the lowest level, and of the lowest one that is skipped to (paper section 4)."""
 
 
 def block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:

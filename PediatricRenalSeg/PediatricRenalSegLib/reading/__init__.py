@@ -12,13 +12,14 @@ from typing import NoReturn
 import numpy as np
 import SimpleITK as sitk
 
-from ..volume import CTVolume, InputError, LabelVolume
-from . import dicom, file_headers, files
-from .dicom import SMALLEST_SLICE_COUNT
-from .dicom_headers import claims_dicom
+from ..errors import InputError
+from ..volume import SMALLEST_SLICE_COUNT, CTVolume, Origin
+from . import file_headers, files
+from .files import claims_dicom
 
 SPACING_IN_PLANE_MM = (0.1, 3.0)
 SPACING_OF_SLICES_MM = (0.1, 10.0)
+"""Wider than any CT that is made: what lies outside is a lost or mistaken unit."""
 
 LOWEST_TISSUE_HU = -200
 SMALLEST_BODY_FRACTION = 0.005
@@ -30,6 +31,7 @@ LARGEST_HU = 70_000
 """Beyond anything that 16 bits and a rescale give, metal included."""
 
 ARCHIVE_SUFFIXES = (".zip", ".7z", ".rar", ".tar", ".tgz")
+"""Told apart from damaged files, for a better sentence."""
 FORMATS = "a folder of DICOM slices or a .nii, .nii.gz, .nrrd, .nhdr, .mha or .mhd file"
 
 
@@ -44,15 +46,15 @@ def read_ct(path: str | Path) -> CTVolume:
     Raises ``InputError`` for everything that is not a complete, regular CT of a body.
     """
     path = Path(path)
-    image, source = _read(path)
+    ct = _read(path)
     name = path.name or str(path)
-    _check_grid(image, name)
-    _check_values(image, name)
-    return CTVolume(image, source)
+    _check_grid(ct.image, name)
+    _check_values(ct.image, name)
+    return ct
 
 
-def read_labels(path: str | Path, known: Collection[int] = range(256)) -> LabelVolume:
-    """Read a label map of whole numbers (NIfTI, NRRD or MetaImage) on its own grid.
+def read_labels(path: str | Path, known: Collection[int] = range(256)) -> sitk.Image:
+    """Read a label map of whole numbers (NIfTI, NRRD or MetaImage) on its own grid, as uint8.
 
     Raises ``InputError`` when the file cannot be read or holds a value that is not ``known``.
     """
@@ -69,23 +71,27 @@ def read_labels(path: str | Path, known: Collection[int] = range(256)) -> LabelV
             f'"{path.name}" holds the label {unknown[0]:g}, which is not one of {min(known)} to {max(known)}; '
             "choose the label map that belongs here."
         )
-    return LabelVolume(sitk.Cast(image, sitk.sitkUInt8))
+    return sitk.Cast(image, sitk.sitkUInt8)
 
 
 def _missing(path: Path) -> InputError:
     return InputError(f'There is no file or folder "{path}"; check the name and that its drive is connected.')
 
 
-def _read(path: Path) -> tuple[sitk.Image, str]:
+def _read(path: Path) -> CTVolume:
     if not os.path.exists(path):
         raise _missing(path)
     if path.is_dir():
+        from . import dicom  # pydicom, which no other format waits for
+
         return dicom.read_series(_files_below(path), f'The folder "{path.name or path}"')
     if not os.access(path, os.R_OK):
         raise InputError(f'"{path.name}" may not be opened; check your access rights.')
     if files.is_image_file(path):
-        return files.read_image(path)
+        return CTVolume(*files.read_image(path), Origin((path,)))
     if claims_dicom(path):
+        from . import dicom
+
         return dicom.read_series_of(path)
     if path.suffix.lower() in ARCHIVE_SUFFIXES:
         raise InputError(f'"{path.name}" is an archive; unpack it and choose {FORMATS}.')

@@ -12,20 +12,19 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 
-from ..volume import AIR_HU, InputError
+from ..errors import InputError
+from ..volume import AIR_HU, SMALLEST_SLICE_COUNT, CTVolume, Instance, Origin
 from .dicom_headers import (
     HEADER_ERRORS,
     Series,
     Slice,
-    claims_dicom,
     damaged,
     read_all_series,
     series_key,
     unvalidated,
 )  # fmt: skip
-from .files import narrowed
+from .files import claims_dicom, narrowed
 
-SMALLEST_SLICE_COUNT = 5
 SAME_PLACE_MM = 0.01
 LARGEST_POSITION_ERROR_MM = 0.1
 """How far a slice may lie from its even place: scanners round positions to 0.1 mm or better."""
@@ -65,7 +64,7 @@ class Stack:
         return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 
-def read_series_of(file: Path) -> tuple[sitk.Image, str]:
+def read_series_of(file: Path) -> CTVolume:
     """As ``read_series``, for the series that one file of a folder belongs to (an enhanced file is all of it)."""
     key = series_key(file)
     try:
@@ -76,8 +75,8 @@ def read_series_of(file: Path) -> tuple[sitk.Image, str]:
     return read_series(together, f'The DICOM file "{file.name}"')
 
 
-def read_series(files: list[Path], place: str) -> tuple[sitk.Image, str]:
-    """The best CT series in these files as an image, and a text on what was chosen and what was not.
+def read_series(files: list[Path], place: str) -> CTVolume:
+    """The best CT series in these files; its ``source`` says what was chosen and what was not.
 
     Axial before other planes, original before derived, then most slices. ``place`` begins a message.
     Raises ``InputError`` when there is no CT, or CTs of several patients or examinations, or the chosen one is
@@ -96,7 +95,15 @@ def read_series(files: list[Path], place: str) -> tuple[sitk.Image, str]:
     spacing = " × ".join(f"{mm:.2f}" for mm in image.GetSpacing())
     source = f"DICOM {chosen.summary}{phase}: {len(stack.slices)} slices, voxels of {spacing} mm{note}"
     left_out = "; ".join(one.summary for one in series if one is not chosen)
-    return image, f"{source}; not used: {left_out}" if left_out else source
+    return CTVolume(image, f"{source}; not used: {left_out}" if left_out else source, _origin(stack))
+
+
+def _origin(stack: Stack) -> Origin:
+    """The images of the stack, one a slice; without them where it was resampled to another grid."""
+    files = tuple(dict.fromkeys(s.file for s in stack.slices))
+    if stack.tilted:
+        return Origin(files)
+    return Origin(files, tuple(Instance(s.file, s.class_uid, s.instance_uid, s.frame) for s in stack.slices))
 
 
 def _choose(series: list[Series], place: str) -> Series:

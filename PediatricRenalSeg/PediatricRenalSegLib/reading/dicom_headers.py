@@ -20,7 +20,8 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from ..volume import InputError
+from ..errors import InputError
+from .files import claims_dicom
 
 HEADER_ERRORS = (
     InvalidDicomError, BytesLengthException, NotImplementedError, OSError, EOFError, struct.error,
@@ -57,6 +58,7 @@ class Slice:
     """Index in the file, from 0."""
     name: str
     """How a message calls it: its instance or frame number, or the file name."""
+    class_uid: str
     instance_uid: str
     shape: tuple[int, int]
     """Rows and columns."""
@@ -117,17 +119,6 @@ class Series:
         """For the log, without identity: ``series 3 (CT axial, 120 images)``."""
         kind = self.not_ct or f"{'derived ' * self.derived}CT {self.plane}"
         return f"series {self.number} ({kind}, {len(self.slices)} image{'s' * (len(self.slices) > 1)})"
-
-
-def claims_dicom(path: Path) -> bool:
-    """Whether the file must be read or refused, never passed over: DICOM by its mark or suffix, or locked."""
-    if path.suffix.lower() == ".dcm":
-        return True
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return True
 
 
 def read_all_series(files: list[Path]) -> list[Series]:
@@ -240,6 +231,7 @@ def _slice(file: Path, dataset: Dataset, frame: int, number: str, sources: list[
         file=file,
         frame=frame,
         name=number or f'"{file.name}"',
+        class_uid=_text(dataset, "SOPClassUID"),
         instance_uid=_text(dataset, "SOPInstanceUID") or str(file),
         shape=(int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)),
         position=_numbers(position, "ImagePositionPatient", 3),

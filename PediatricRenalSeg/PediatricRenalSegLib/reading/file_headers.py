@@ -6,13 +6,17 @@ upward": a wrong volume, or left for right. Some damaged text headers crash it. 
 it prints lines of its own.
 """
 
-import gzip
 import io
+import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from ..volume import InputError
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 LARGEST_SHEAR = 1e-3
 """Cosine between two axes that still count as perpendicular (0.06 degrees)."""
@@ -21,6 +25,7 @@ LARGEST_SIZE_DIFFERENCE = 0.01
 LARGEST_TURN = 0.02
 """Difference between the two directions that a NIfTI header states (about one degree)."""
 LONGEST_TEXT_HEADER = 65_536
+"""Bytes in which a header of text must end, or the file is none."""
 
 _ANATOMICAL_SPACES = (
     "left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las",
@@ -40,7 +45,11 @@ _NIFTI1 = np.dtype(
 _NIFTI_FLOATS = {16: "f4", 64: "f8"}
 _NIFTI_FIRST_VOXEL = (352, 1 << 24)
 """Where the voxels may begin: after the header, and extensions of any sensible length."""
+_GZIP = 16 + zlib.MAX_WBITS
+"""What tells zlib that it is the format of gzip, with header and checksum."""
+
 _BLOCK = 1 << 20
+"""Bytes that are read at once, a matter of memory alone."""
 _METAIMAGE_BYTES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
     "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
@@ -105,10 +114,44 @@ def _check_voxel_size(path: Path, size: np.ndarray) -> None:
 def _check_nifti(path: Path) -> None:
     with path.open("rb") as file:
         zipped = file.read(2) == b"\x1f\x8b"
-    with gzip.open(path) if zipped else path.open("rb") as file:
+    with path.open("rb") as stored:
+        file = io.BufferedReader(_Unpacked(stored), _BLOCK) if zipped else stored
         header = _nifti_header(path, file.read(_NIFTI1.itemsize))
         _check_nifti_grid(path, header)
         _check_nifti_voxels(path, header, file)
+
+
+class _Unpacked(io.RawIOBase):
+    """What a gzip file holds, as ``gzip.open`` gives it, but in large blocks.
+
+    Each of its small ones would wait for Python's lock, which the import of torch holds meanwhile. Raises
+    ``zlib.error`` for damage and ``EOFError`` for a file that was cut short.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._packed = file, file.read(_BLOCK)
+        self._member = zlib.decompressobj(_GZIP)
+
+    def readable(self) -> bool:
+        """For ``io.BufferedReader``."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill the buffer, or what is left; 0 at the end."""
+        target = memoryview(buffer)
+        while not (found := self._member.decompress(self._packed, len(target))):
+            if self._member.eof:  # another member, or nothing but padding
+                self._packed = self._member.unused_data.lstrip(b"\0") or self._file.read(_BLOCK).lstrip(b"\0")
+                if not self._packed:
+                    return 0
+                self._member = zlib.decompressobj(_GZIP)
+                continue
+            self._packed = self._member.unconsumed_tail or self._file.read(_BLOCK)
+            if not self._packed:
+                raise EOFError("cut short")
+        self._packed = self._member.unconsumed_tail
+        target[: len(found)] = found
+        return len(found)
 
 
 def _nifti_header(path: Path, raw: bytes) -> np.void:

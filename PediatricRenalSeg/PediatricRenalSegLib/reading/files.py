@@ -10,17 +10,30 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..volume import InputError
+from ..errors import InputError
 from . import file_headers
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 SUFFIXES_WITH_SEPARATE_DATA = (".nhdr", ".mhd")
+"""Headers whose voxels lie in another file."""
 LARGEST_VOXEL_COUNT = 2**31
+"""Some 8,000 slices of 512 × 512: a header that claims more is damaged."""
 
 
 def is_image_file(path: Path) -> bool:
     """Whether the name ends as one of the formats read here."""
     return path.name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def claims_dicom(path: Path) -> bool:
+    """Whether the file must be read or refused, never passed over: DICOM by its mark or suffix, or locked."""
+    if path.suffix.lower() == ".dcm":
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return True
 
 
 def read_image(path: Path) -> tuple[sitk.Image, str]:

@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..structures import SEGMENTS, STRUCTURES, Structure
-from ..volume import SAME_GRID_TOLERANCE, InputError
+from ..errors import InputError
+from ..structures import Structure, StructureSet
+from ..volume import SAME_GRID_TOLERANCE
 from . import file_headers
 
 SUFFIX = ".seg.nrrd"
+"""What Slicer ends the name of a segmentation with."""
 
 LARGEST_OFFSET = 0.01
 """Voxels between the grid of a cropped segmentation and that of its CT: formats round their headers."""
 
 SPELLINGS = {"kidneys": "kidney", "tumors": "tumor", "tumour": "tumor", "tumours": "tumor"}
+"""Plurals and British spelling."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,14 @@ class StoredSegmentation:
 
 
 def is_segmentation_file(path: Path) -> bool:
+    """Whether the name ends as Slicer names segmentations."""
     return path.name.lower().endswith(SUFFIX)
 
 
-def read_segmentation(path: Path) -> StoredSegmentation:
+def read_segmentation(path: Path, structures: StructureSet) -> StoredSegmentation:
     """Read a ``.seg.nrrd`` file ("Segmentation labelmap file format" of Slicer's developer guide).
+
+    structures: those that its segments are looked for among.
 
     Raises ``InputError`` when the file cannot be read or lists no segments.
     """
@@ -69,7 +75,7 @@ def read_segmentation(path: Path) -> StoredSegmentation:
         image = sitk.ReadImage(str(path))
     except (OSError, EOFError, RuntimeError) as error:  # RuntimeError: all that SimpleITK raises
         raise InputError(f'"{path.name}" cannot be read because it is damaged or incomplete; save it again.') from error
-    segments = _segments(image)
+    segments = _segments(image, structures)
     if not segments:
         raise InputError(f'"{path.name}" lists no segments; save the segmentation in Slicer as {SUFFIX}.')
     array = sitk.GetArrayFromImage(image)
@@ -99,18 +105,22 @@ def extended(labels: sitk.Image, other: sitk.Image) -> sitk.Image:
     return padded
 
 
-def structure_named(name: str) -> Structure | None:
-    """The structure that a name in English speaks of; of "kidney tumor" it is the tumor."""
-    words = _words(name)
-    return next((structure for structure in reversed(STRUCTURES) if structure.name in words), None)
+def structure_named(name: str, structures: StructureSet) -> Structure | None:
+    """The structure that a name in English speaks of; of "kidney tumor" it is the tumor.
+
+    A structure is meant if all words of its own name occur; of several the one with most words, then the last one.
+    """
+    words = set(_words(name))
+    meant = [structure for structure in structures if words.issuperset(_words(structure.name))]
+    return max(reversed(meant), key=lambda structure: len(_words(structure.name)), default=None)
 
 
 def _words(name: str) -> list[str]:
     return [SPELLINGS.get(word, word) for word in re.findall("[a-z]+", name.lower())]
 
 
-def _segments(image: sitk.Image) -> tuple[StoredSegment, ...]:
-    segments = []
+def _segments(image: sitk.Image, structures: StructureSet) -> tuple[StoredSegment, ...]:
+    segments: list[StoredSegment] = []
     while image.HasMetaDataKey(f"Segment{len(segments)}_ID"):
         number = len(segments)
         fields = {
@@ -118,27 +128,34 @@ def _segments(image: sitk.Image) -> tuple[StoredSegment, ...]:
             for name in ("ID", "Name", "Layer", "LabelValue", "Tags")
             if image.HasMetaDataKey(key := f"Segment{number}_{name}")
         }
-        segments.append(_segment(fields, number))
+        segments.append(_segment(fields, number, structures))
     return tuple(segments)
 
 
-def _segment(fields: dict[str, str], number: int) -> StoredSegment:
-    known = next((segment for segment in SEGMENTS if segment.id == fields["ID"]), None)
+def _segment(fields: dict[str, str], number: int, structures: StructureSet) -> StoredSegment:
+    known = next((segment for segment in structures.segments if segment.id == fields["ID"]), None)
     name = fields.get("Name", fields["ID"])
     words = _words(name) + _words(fields["ID"])
     return StoredSegment(
         id=fields["ID"],
         name=name,
-        structure=known.structure if known else structure_named(name) or _structure_coded(fields.get("Tags", "")),
+        structure=known.structure if known else _structure_meant(name, fields.get("Tags", ""), structures),
         side=next((side for side in ("right", "left") if side in words), ""),
         layer=int(fields.get("Layer", number)),  # Slicer up to 4.10: a layer a segment, with the value 1
         value=int(fields.get("LabelValue", 1)),
     )
 
 
-def _structure_coded(tags: str) -> Structure | None:
-    """By the type in Slicer's terminology entry: context, category, type, … with "~" between them."""
+def _structure_meant(name: str, tags: str, structures: StructureSet) -> Structure | None:
+    """By the name, or else by type and region in Slicer's terminology entry.
+
+    The entry has context, category, type, modifier, context, region, … with "~" between them.
+    """
+    named = structure_named(name, structures)
+    if named:
+        return named
     entry = next((tag for tag in tags.split("|") if tag.startswith("TerminologyEntry:")), "")
-    parts = entry.split("~")
-    code = parts[2].split("^")[:2] if len(parts) > 2 else []
-    return next((structure for structure in STRUCTURES if [structure.type.scheme, structure.type.value] == code), None)
+    parts = [part.split("^")[:2] for part in entry.split("~")] + [[]] * 6
+    of_type = [s for s in structures if [s.type.scheme, s.type.value] == parts[2]]
+    in_region = [s for s in of_type if s.region and [s.region.scheme, s.region.value] == parts[5]]
+    return next(iter(in_region or of_type), None)

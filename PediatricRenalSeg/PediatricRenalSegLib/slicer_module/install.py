@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "Resources" / "requirements.txt"
 TORCH = ">=2.2"
+"""The last builds for macOS on Intel are 2.2."""
 
 
 class NotInstalled(RuntimeError):
@@ -47,7 +48,7 @@ def _is_torch_present() -> bool:
 
 def _is_present(requirement: str) -> bool:
     try:
-        importlib.metadata.version(re.match(r"[\w.-]+", requirement).group())
+        importlib.metadata.version(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
     except importlib.metadata.PackageNotFoundError:
         return False
     return True

@@ -6,30 +6,44 @@ from pathlib import Path
 
 import SimpleITK as sitk
 import slicer
+from slicer import vtkMRMLSegmentationNode, vtkMRMLVolumeNode
 from slicer.i18n import tr as _
 
 from .. import mrml
-from ..volume import InputError, LabelVolume
+from ..errors import InputError
+from ..structures import StructureSet
+from ..volume import LabelVolume
 from . import results
 from .task import Task
 from .worker import WorkerError
 
 CT, LABELS, REPORT, RESULT = "ct.nrrd", "labels.nrrd", "report.json", "result"
-SAMPLE_AGE, SAMPLE_SEED = 3, 1
+SEGMENTATION = "segmentation.seg.nrrd"
+SAMPLE_NAME, SAMPLE_AGE, SAMPLE_SEED = "GeneratedChild", 3, 1
+"""The child of ``demo``, the same on every computer."""
 
 Done = Callable[[Exception | None], None]
+"""Told at the end what went wrong, or ``None``; not after ``cancel``."""
+
 Progress = Callable[[dict], None]
+"""Told the events of the command line."""
 
 
-def segment(volume, model: str, device: str, take: Callable, progress: Progress, done: Done) -> Task:
+def segment(
+    volume: vtkMRMLVolumeNode,
+    model: str,
+    device: str,
+    take: Callable[[LabelVolume, dict], None],
+    progress: Progress,
+    done: Done,
+) -> Task:
     """Segment a CT node. ``take`` gets the label volume and the report of the run."""
-    mrml.check_ct_node(volume)
     name, grid = volume.GetName(), mrml.grid_of(volume)
 
     def prepare(folder: Path) -> list[str]:
         _write(folder / CT, mrml.ct_image(volume))
         chosen = ["--model", model] if model else []
-        output = ["--output", str(folder / RESULT), "--progress", "json"]
+        output = ["--output", str(folder / RESULT), "--write", "segmentation", "--progress", "json"]
         return ["segment", str(folder / CT), *output, "--device", device, *chosen]
 
     def finish(folder: Path, _output: str) -> None:
@@ -39,29 +53,29 @@ def segment(volume, model: str, device: str, take: Callable, progress: Progress,
             text = _('"{name}" was moved or replaced while it was segmented: nothing was kept, segment it again.')
             raise InputError(text.format(name=name))
         report = json.loads((folder / RESULT / REPORT).read_text(encoding="utf-8"))
-        take(LabelVolume(sitk.ReadImage(str(folder / RESULT / "segmentation.seg.nrrd"))), report)
+        image = sitk.ReadImage(str(folder / RESULT / SEGMENTATION))
+        take(LabelVolume(image, StructureSet.from_list(report["structure_set"])), report)
 
     return Task(prepare, finish, progress, lambda error: done(_with_name_of_ct(error, name)))
 
 
-def export(node, output: Path, formats: Sequence[str], overwrite: bool, progress: Progress, done: Done) -> Task:
+def export(
+    node: vtkMRMLSegmentationNode, output: Path, formats: Sequence[str], overwrite: bool, progress: Progress, done: Done
+) -> Task:
     """Write the patient folder of the segments as they are now."""
     from ..export.patient_folder import remove_unfinished  # needs packages that may have to be installed first
 
-    results.check_exportable(node)
-    volume = results.ct_of(node)
+    volume = results.check_exportable(node)
+    name = volume.GetName()
 
     def prepare(folder: Path) -> list[str]:
         _write(folder / CT, mrml.ct_image(volume))
-        _write(folder / LABELS, mrml.labels_of(node, volume).image)
-        report = json.dumps(results.reviewed_report(node, volume))
-        (folder / REPORT).write_text(report, encoding="utf-8")
-        inputs = [str(folder / name) for name in (CT, LABELS, REPORT)]
+        _write(folder / LABELS, mrml.labels_of(node, volume, results.structures(node)).image)
+        inputs = [str(folder / CT), str(folder / LABELS), _write_report(folder, results.reviewed_report(node, volume))]
         meshes = [option for name in formats for option in ("--mesh", name)]
         again = ["--overwrite"] if overwrite else []
         return ["revise", *inputs, "--output", str(output), "--progress", "json", *meshes, *again]
 
-    name = volume.GetName()
     return Task(
         prepare,
         lambda *_: None,
@@ -71,15 +85,18 @@ def export(node, output: Path, formats: Sequence[str], overwrite: bool, progress
     )
 
 
-def measure(node, take: Callable[[dict], None], done: Done) -> Task:
+def measure(node: vtkMRMLSegmentationNode, take: Callable[[dict], None], done: Done) -> Task:
     """Measure the segments as they are now; ``take`` gets ``Measurements`` as a dictionary."""
     volume = results.ct_of(node)
 
     def prepare(folder: Path) -> list[str]:
-        box = mrml.segments_box(node, volume)
+        structures = results.structures(node)
+        box = mrml.segments_box(node, volume, structures)
         _write(folder / CT, mrml.ct_image(volume, box))
-        _write(folder / LABELS, mrml.labels_of(node, volume, box).image)
-        return ["measure", str(folder / CT), str(folder / LABELS)]
+        _write(folder / LABELS, mrml.labels_of(node, volume, structures, box).image)
+        report = results.report(node)
+        described = ["--report", _write_report(folder, report)] if report else []
+        return ["measure", str(folder / CT), str(folder / LABELS), *described]
 
     return Task(prepare, lambda _, output: take(json.loads(output)), done=done)
 
@@ -93,18 +110,24 @@ def list_devices(take: Callable[[list[dict]], None], done: Done) -> Task:
     return Task(lambda _: ["devices", "--json"], finish, done=done)
 
 
-def generate_child(take: Callable, done: Done) -> Task:
+def generate_child(take: Callable[[vtkMRMLVolumeNode], None], done: Done) -> Task:
     """``take`` gets the node of a generated child's CT, which has no file."""
 
     def finish(folder: Path, _output: str) -> None:
         image = sitk.ReadImage(str(folder / RESULT / "ct.nii.gz"))
-        take(mrml.add_ct_node(slicer.mrmlScene, image, "GeneratedChild"))
+        take(mrml.add_ct_node(slicer.mrmlScene, image, SAMPLE_NAME))
 
     def prepare(folder: Path) -> list[str]:
         child = ["--age", str(SAMPLE_AGE), "--seed", str(SAMPLE_SEED)]
         return ["demo", "--ct-only", *child, "--output", str(folder / RESULT)]
 
     return Task(prepare, finish, done=done)
+
+
+def _write_report(folder: Path, report: dict) -> str:
+    path = folder / REPORT
+    path.write_text(json.dumps(report), encoding="utf-8")
+    return str(path)
 
 
 def _write(path: Path, image: sitk.Image) -> None:

@@ -3,8 +3,10 @@
 import ctk
 from slicer.i18n import tr as _
 
-from ..volume import InputError
+from ..errors import InputError
 from . import models
+from .contracts import Widgets
+from .parameters import PediatricRenalSegParameterNode
 
 LOCAL_MODEL = "file"
 """Entry of the list after those of the catalogue: a file of the user's own."""
@@ -16,13 +18,13 @@ class ModelPanel:
     What the user chooses goes to the parameter node, and from there back to the widgets with ``show``.
     """
 
-    def __init__(self, ui):
+    def __init__(self, ui: Widgets) -> None:
         self.ui = ui
         self.model = ""
         """As the command line takes it; empty for the default."""
         self.problem = ""
         """Why the chosen model cannot be used; empty if it can."""
-        self._node = None
+        self._node: PediatricRenalSegParameterNode | None = None
         ui.modelPathLineEdit.filters = ctk.ctkPathLineEdit.Files
         ui.modelPathLineEdit.nameFilters = [_("Model files (*.pt)")]
         for model, name in models.shipped_models():
@@ -31,7 +33,7 @@ class ModelPanel:
         ui.modelComboBox.connect("currentIndexChanged(int)", self._on_model_chosen)
         ui.modelPathLineEdit.connect("currentPathChanged(QString)", self._on_file_chosen)
 
-    def show(self, node) -> None:
+    def show(self, node: PediatricRenalSegParameterNode | None) -> None:
         """Bring the widgets up to date with a parameter node, or ``None``."""
         self._node = node
         if node is None:

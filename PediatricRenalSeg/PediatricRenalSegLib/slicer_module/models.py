@@ -5,8 +5,9 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from ..model_bundle import catalogue, read_metadata
-from ..volume import InputError
+from ..errors import InputError
+from ..models.bundle import read_metadata
+from ..models.catalogue import CatalogueEntry, catalogue
 
 
 def shipped_models() -> list[tuple[str, str]]:
@@ -14,7 +15,7 @@ def shipped_models() -> list[tuple[str, str]]:
     return [(entry.id, _name(entry)) for entry in catalogue()]
 
 
-def _name(entry) -> str:
+def _name(entry: CatalogueEntry) -> str:
     try:
         return f"{entry.id} ({read_metadata(entry.path).version})"
     except InputError:  # said where the model is described
@@ -33,12 +34,15 @@ def describe(name: str) -> str:
     metadata = read_metadata(path)
     rows = [
         (_("Version"), metadata.version),
+        (_("Segments"), ", ".join(segment.display_name for segment in metadata.structures.segments)),
         (_("License"), f"{metadata.license}. {metadata.license_notice}"),
         (_("Trained on"), metadata.training_domain),
         (_("Limits"), metadata.limits),
-        (_("Scores"), _("Dice: 1 is a perfect match with an expert's outline or the generated truth, 0 is none.")),
-        *((data, _scores(scores)) for data, scores in metadata.scores.items()),
     ]
+    if metadata.scores:
+        meaning = _("Dice: 1 is a perfect match with an expert's outline or the generated truth, 0 is none.")
+        rows.append((_("Scores"), meaning))
+        rows += [(data, _scores(scores)) for data, scores in metadata.scores.items()]
     return "".join(f"<p style='margin:3px 0'><b>{escape(title)}:</b> {escape(text)}</p>" for title, text in rows)
 
 

@@ -21,6 +21,8 @@ def describe(event: dict) -> tuple[int, str]:
     start = START_PERCENT[stage]
     if stage != "network":
         return start, _text(stage)
+    if total == 1:
+        return start, _("Segmenting…")
     percent = start + (START_PERCENT["postprocess"] - start) * done // total
     if event["seconds_left"] is None:
         return percent, _("Slice {done} of {total}").format(done=done, total=total)
@@ -33,7 +35,7 @@ def _text(stage: str) -> str:
         "model": _("Loading the model…"),
         "read": _("Reading the CT…"),
         "preprocess": _("Finding the body…"),
-        "postprocess": _("Telling right from left…"),
+        "postprocess": _("Making segments…"),
         "surfaces": _("Making surfaces…"),
         "measure": _("Measuring…"),
         "write": _("Writing…"),

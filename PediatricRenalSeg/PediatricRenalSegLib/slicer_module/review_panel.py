@@ -1,17 +1,21 @@
 """The part of the window in which a result is looked at: table, slices to check, Segment Editor, time."""
 
 import time
+from collections.abc import Callable
 from html import escape
 
 import qt
 import slicer
+import vtk
+from slicer import vtkMRMLSegmentationNode, vtkMRMLVolumeNode
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .. import mrml
-from ..structures import SEGMENTS
-from ..volume import InputError
+from ..errors import InputError
+from ..structures import Segment
 from . import results
+from .contracts import Widgets
 from .task import Task
 
 EDIT_PAUSE_MS = 500
@@ -19,7 +23,10 @@ EDIT_PAUSE_MS = 500
 
 NAME, VOLUME, DIAMETER = range(3)
 ROW_PIXELS, SWATCH_PIXELS = 26, 12
+"""Height of a row and side of a color sample; chosen by eye."""
+
 NOTHING, MEASURING = "–", "…"
+"""In place of a number that there is not, or not yet."""
 
 EDITOR_TAG = "PediatricRenalSeg"
 """Of the Segment Editor's parameter node: the embedded editor does not disturb the one of the Segment Editor module."""
@@ -33,20 +40,24 @@ EDITS = (
 )
 
 
+Measure = Callable[[vtkMRMLSegmentationNode, Callable[[dict], None], Callable[[Exception | None], None]], Task]
+"""As ``jobs.measure``."""
+
+
 class ReviewPanel(VTKObservationMixin):
     """Fills the widgets of the section Review and keeps them up to date.
 
     ui: the widgets by name. measure: starts the task that measures the segments of a node.
     """
 
-    def __init__(self, ui, measure):
+    def __init__(self, ui: Widgets, measure: Measure) -> None:
         VTKObservationMixin.__init__(self)
         self.ui = ui
-        self.node = None
-        self._chosen_ct = None
+        self.node: vtkMRMLSegmentationNode | None = None
+        self._chosen_ct: vtkMRMLVolumeNode | None = None
         self._measure = measure
         self._task: Task | None = None
-        self._editor = None
+        self._editor: slicer.qMRMLSegmentEditorWidget | None = None
         self._slice = -1
         self._on_screen = False
         self._shown_since: float | None = None
@@ -59,22 +70,20 @@ class ReviewPanel(VTKObservationMixin):
         ui.nextSliceButton.connect("clicked()", lambda: self._go_to_slice(self._slice + 1))
         for button in (ui.previousSliceButton, ui.nextSliceButton):
             button.toolTip = _(
-                "Goes to the slices where the network was least sure, or where a slice alone looks different from "
-                "what it is together with its neighbors. A slice counts with the area that may be wrong: the sum of "
-                "the probabilities that the chosen structure is wrong, and the pixels on which neighbors disagree. "
+                "Goes to the slices where the model was least sure. A slice counts with the area that may be wrong. "
                 "The rest of the slices has to be looked at as well."
             )
         ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_editor_collapsed)
         self._show()
 
-    def set_node(self, node, chosen_ct) -> None:
+    def set_node(self, node: vtkMRMLSegmentationNode | None, chosen_ct: vtkMRMLVolumeNode | None) -> None:
         """Show another segmentation, or none; ``chosen_ct`` is the CT that the window would segment."""
         self._chosen_ct = chosen_ct
         if node is not self.node:
             self._change_node(node)
         self._update_hint()
 
-    def _change_node(self, node) -> None:
+    def _change_node(self, node: vtkMRMLSegmentationNode | None) -> None:
         self._put_away()
         self.removeObservers()
         self.node = node
@@ -143,6 +152,7 @@ class ReviewPanel(VTKObservationMixin):
             self._shown_since = time.monotonic()
 
     def clean_up(self) -> None:
+        """The window is closed: nothing goes on, and nothing is held."""
         self.leave()
         self.removeObservers()
         self._pause.stop()
@@ -156,14 +166,25 @@ class ReviewPanel(VTKObservationMixin):
         table = self.ui.reviewTable
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Structure (✓ checked)"), _("Volume"), _("Longest diameter")])
-        table.setRowCount(len(SEGMENTS))
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         table.horizontalHeader().setSectionResizeMode(NAME, qt.QHeaderView.Stretch)
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionMode(qt.QAbstractItemView.NoSelection)
         table.setFocusPolicy(qt.Qt.NoFocus)
-        for row, segment in enumerate(SEGMENTS):
+        table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+        table.horizontalHeader().setFixedHeight(ROW_PIXELS)
+        table.connect("itemChanged(QTableWidgetItem*)", self._on_item_changed)
+
+    def _segments(self) -> tuple[Segment, ...]:
+        """The rows of the table; without a result nobody knows them."""
+        return results.structures(self.node).segments if self.node is not None else ()
+
+    def _make_rows(self) -> None:
+        """A row for each segment of the model behind the segmentation."""
+        table, segments = self.ui.reviewTable, self._segments()
+        table.setRowCount(len(segments))
+        for row, segment in enumerate(segments):
             name = qt.QTableWidgetItem(segment.display_name)
             name.setIcon(_swatch(segment.color))
             table.setItem(row, NAME, name)
@@ -171,40 +192,43 @@ class ReviewPanel(VTKObservationMixin):
                 item = qt.QTableWidgetItem("")
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, column, item)
-        table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
-        table.horizontalHeader().setFixedHeight(ROW_PIXELS)
-        table.setFixedHeight((len(SEGMENTS) + 1) * ROW_PIXELS + 2 * table.frameWidth)
-        table.connect("itemChanged(QTableWidgetItem*)", self._on_item_changed)
+        table.setFixedHeight((len(segments) + 1) * ROW_PIXELS + 2 * table.frameWidth)
 
     def _update_rows(self) -> None:
-        """Check marks; the numbers follow when they are measured."""
+        """Names and check marks; the numbers follow when they are measured."""
         marked = results.checked(self.node) if self.node is not None else set()
         table = self.ui.reviewTable
         blocked = table.blockSignals(True)
-        for row, segment in enumerate(SEGMENTS):
+        self._make_rows()
+        for row, segment in enumerate(self._segments()):
             is_marked = segment.id in marked
             table.item(row, NAME).setCheckState(qt.Qt.Checked if is_marked else qt.Qt.Unchecked)
         table.blockSignals(blocked)
         table.enabled = self.node is not None
 
-    def _on_item_changed(self, item) -> None:
+    def _on_item_changed(self, item: qt.QTableWidgetItem) -> None:
         if self.node is not None and item.column() == NAME:
-            results.set_checked(self.node, SEGMENTS[item.row()].id, item.checkState() == qt.Qt.Checked)
+            results.set_checked(self.node, self._segments()[item.row()].id, item.checkState() == qt.Qt.Checked)
 
-    def _on_edited(self, caller=None, event=None) -> None:
+    def _on_edited(self, _caller: vtk.vtkObject, _event: str) -> None:
         self._show_measuring()
         self._pause.start()
 
     def _start_measuring(self) -> None:
         self._stop_measuring()
-        if self.node is None or results.ct_of(self.node) is None:
+        ct = results.ct_of(self.node)
+        if self.node is None or ct is None:
             self._show_numbers({}, [])
-        else:
+            return
+        try:
+            measured = results.measurements(self.node, ct)
+            if measured is not None:
+                self._on_measured(measured)
+                return
             self._show_measuring()
-            try:
-                self._task = self._measure(self.node, self._on_measured, self._on_measured_or_not)
-            except (InputError, OSError) as error:
-                self._show_numbers({}, [str(error)])
+            self._task = self._measure(self.node, self._on_measured, self._on_measured_or_not)
+        except (InputError, OSError) as error:
+            self._show_numbers({}, [str(error)])
 
     def _stop_measuring(self) -> None:
         if self._task is not None:
@@ -225,18 +249,12 @@ class ReviewPanel(VTKObservationMixin):
 
     def _show_measuring(self) -> None:
         """The numbers are those of earlier segments: take them away until the new ones are there."""
-        self._write_numbers([(MEASURING, MEASURING)] * len(SEGMENTS))
+        self._write_numbers([(MEASURING, MEASURING)] * len(self._segments()))
 
     def _show_numbers(self, measured: dict[str, dict], warnings: list[str]) -> None:
-        rows = [measured.get(segment.id) for segment in SEGMENTS]
-        self._write_numbers(
-            [
-                (f"{row['volume_ml']:.1f} ml", f"{row['longest_diameter_mm']:.0f} mm") if row else (NOTHING, NOTHING)
-                for row in rows
-            ]
-        )
-        rows = "".join(f"<tr><td>⚠&nbsp;</td><td>{escape(text)}</td></tr>" for text in warnings)
-        self.ui.warningsLabel.text = f"<table>{rows}</table>"
+        self._write_numbers([_numbers(measured.get(segment.id)) for segment in self._segments()])
+        lines = "".join(f"<tr><td>⚠&nbsp;</td><td>{escape(text)}</td></tr>" for text in warnings)
+        self.ui.warningsLabel.text = f"<table>{lines}</table>"
         self.ui.warningsLabel.visible = bool(warnings)
 
     def _write_numbers(self, texts: list[tuple[str, str]]) -> None:
@@ -301,14 +319,21 @@ class ReviewPanel(VTKObservationMixin):
             self._editor.setupViewObservations()
 
 
-def show_ct(ct) -> None:
+def _numbers(measured: dict | None) -> tuple[str, str]:
+    """Volume and diameter of a segment, or that it has no voxels."""
+    if measured is None:
+        return NOTHING, NOTHING
+    return f"{measured['volume_ml']:.1f} ml", f"{measured['longest_diameter_mm']:.0f} mm"
+
+
+def show_ct(ct: vtkMRMLVolumeNode | None) -> None:
     """Put a CT into the slice views, unless one of them shows it already."""
     layers = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     if ct is not None and not any(layer.GetBackgroundVolumeID() == ct.GetID() for layer in layers):
         slicer.util.setSliceViewerLayers(background=ct, fit=True)
 
 
-def _editor_node():
+def _editor_node() -> slicer.vtkMRMLSegmentEditorNode:
     node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
@@ -318,7 +343,7 @@ def _editor_node():
     return node
 
 
-def _swatch(color: tuple[int, int, int]):
+def _swatch(color: tuple[int, int, int]) -> qt.QIcon:
     pixmap = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
     pixmap.fill(qt.QColor(*color))
     return qt.QIcon(pixmap)

@@ -3,6 +3,7 @@
 import traceback
 from html import escape
 
+import qt
 import slicer
 
 from . import progress
@@ -16,7 +17,7 @@ class StatusPanel:
     bar, label: below the button that starts the work. log: takes the stages, and the details of errors.
     """
 
-    def __init__(self, bar, label, log):
+    def __init__(self, bar: qt.QProgressBar, label: qt.QLabel, log: qt.QPlainTextEdit) -> None:
         self._bar, self._label, self._log = bar, label, log
         self.idle()
 

@@ -4,6 +4,7 @@ The worker writes to two files, and ``poll`` reads what is new in them. So no pi
 and no thread is needed to drain one: in Slicer, Python threads stand still while the event loop waits.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -36,7 +37,7 @@ LOWER_PRIORITY = 5
 class WorkerError(RuntimeError):
     """The worker did not succeed; the message is one sentence, ``details`` are its last lines."""
 
-    def __init__(self, message: str, details: str):
+    def __init__(self, message: str, details: str) -> None:
         super().__init__(message)
         self.details = details
 
@@ -47,7 +48,7 @@ class Worker:
     arguments: those of the command line. folder: an existing folder for the two files.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path):
+    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
         self._events_path, self._log_path = folder / "events.txt", folder / "log.txt"
         with self._events_path.open("wb") as events, self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
@@ -58,16 +59,18 @@ class Worker:
                 env=_environment(),
                 **_own_process_tree(),
             )
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.setpriority(os.PRIO_PGRP, self._process.pid, LOWER_PRIORITY)
         self._read = 0
 
     @property
     def pid(self) -> int:
+        """Of the process, and on POSIX of its group."""
         return self._process.pid
 
     @property
     def running(self) -> bool:
+        """Whether it has not ended yet."""
         return self._process.poll() is None
 
     def new_lines(self) -> list[str]:
@@ -103,11 +106,10 @@ class Worker:
 
     def kill(self) -> None:
         """End the whole process tree now. ``PythonSlicer`` is a launcher: ending it alone would leave the worker."""
-        if os.name == "posix":
-            try:
+        if sys.platform != "win32":
+            # it has ended, and all its children too; macOS calls that a lack of permission
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass  # it has ended, and all its children too; macOS calls that a lack of permission
         elif self.running:
             command = ["taskkill", "/T", "/F", "/PID", str(self._process.pid)]
             subprocess.run(command, capture_output=True, check=False, creationflags=subprocess.CREATE_NO_WINDOW)
@@ -135,6 +137,6 @@ def _environment() -> dict[str, str]:
 
 
 def _own_process_tree() -> dict:
-    if os.name == "posix":
+    if sys.platform != "win32":
         return {"start_new_session": True}
     return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}

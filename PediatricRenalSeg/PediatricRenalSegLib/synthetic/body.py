@@ -73,6 +73,7 @@ class Body:
 
     @property
     def vertebra_half_width(self) -> float:
+        """Mm from the midline to the side of a vertebral body."""
         return VERTEBRA_HALF_WIDTH * self.pitch
 
     @property
@@ -92,10 +93,12 @@ class Body:
 
     @property
     def inner_half_width(self) -> float:
+        """Mm from the midline to the inner side of the abdominal wall."""
         return self.half_width - self.fat - self.muscle
 
     @property
     def inner_half_depth(self) -> float:
+        """Mm from the center to the inner side of the abdominal wall, front or back."""
         return self.half_depth - self.fat - self.muscle
 
     def reach(self) -> tuple[float, float]:

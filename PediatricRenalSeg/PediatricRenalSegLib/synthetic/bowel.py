@@ -210,7 +210,7 @@ def _paint_colon_part(canvas: Canvas, points: np.ndarray, radii: np.ndarray, rng
 
 
 def _middle_y(points: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """y of a part's middle line: at each height for a part that runs upright, else one for all of it."""
+    """Y of a part's middle line: at each height for a part that runs upright, else one for all of it."""
     if np.ptp(points[:, 2]) <= np.ptp(points[:, 0]):
         return points[:, 1].mean()
     upward = points[np.argsort(points[:, 2])]

@@ -36,6 +36,8 @@ RandomParts = Callable[[str], np.random.Generator]
 
 @dataclass(frozen=True)
 class Layer:
+    """One tissue on a part of the canvas."""
+
     tissue: str
     box: Box
     share: np.ndarray
@@ -68,10 +70,12 @@ class Canvas:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Points along z, y and x."""
         return len(self.z), len(self.y), len(self.x)
 
     @property
     def everywhere(self) -> Box:
+        """The box of the whole canvas."""
         depth, height, width = self.shape
         return slice(0, depth), slice(0, height), slice(0, width)
 

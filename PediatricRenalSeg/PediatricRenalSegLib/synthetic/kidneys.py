@@ -114,6 +114,7 @@ class Kidney:
 
     @property
     def hilum(self) -> np.ndarray:
+        """Where vessels and pelvis enter, mm."""
         return self.center + 0.75 * self.radii[1] * self.frame[1]
 
     def local(self, position: Coordinates) -> Coordinates:

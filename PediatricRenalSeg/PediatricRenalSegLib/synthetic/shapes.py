@@ -93,6 +93,7 @@ class Waves:
         return cls(2 * np.pi * directions / lengths, rng.uniform(0, 2 * np.pi, count))
 
     def __call__(self, position: Coordinates) -> np.ndarray:
+        """The sum of the waves at each point."""
         x, y, z = position
         total = np.zeros((), np.float32)
         for (per_x, per_y, per_z), phase in zip(self.vectors, self.phases, strict=True):

@@ -30,8 +30,9 @@ from trials import (
 )
 
 from PediatricRenalSegLib.networks.pipeline import CROP_DIVISORS
-from PediatricRenalSegLib.preprocessing import CANVAS
+from PediatricRenalSegLib.pipelines.canvas import DEFAULT_CANVAS
 
+SIZE = DEFAULT_CANVAS.size
 COMPARED = (UNET, AUGMENTED, FULL, HALF, QUARTER, *OF_LOGITS.values())
 PAPER_COSTS = {
     UNET: ["22h (0.67)", "10.05 GB (1)"],
@@ -50,10 +51,10 @@ def run(place: Workplace, results: Path) -> None:
     prepare_children(place)
     trials = {name: run_trial(place, place.config(name, METHODS[name])) for name in COMPARED}
     crops = {name: METHODS[name]["crop"] for name in COMPARED}
-    memory = {crop: unet_memory(place, CANVAS // CROP_DIVISORS[crop]) for crop in dict.fromkeys(crops.values())}
+    memory = {crop: unet_memory(place, SIZE // CROP_DIVISORS[crop]) for crop in dict.fromkeys(crops.values())}
     base = trials[AUGMENTED].seconds
     rows = [
-        [name, f"{CANVAS // CROP_DIVISORS[crops[name]]}²", f"{trial.seconds:.0f} ({trial.seconds / base:.2f})"]
+        [name, f"{SIZE // CROP_DIVISORS[crops[name]]}²", f"{trial.seconds:.0f} ({trial.seconds / base:.2f})"]
         + [f"{memory[crops[name]]:.0f} ({memory[crops[name]] / memory['full']:.2f})"]
         + dice_cells(trial)
         + (PAPER_COSTS[name] + PAPER_DICE[name] if name in PAPER_COSTS else ["–"] * 4)

@@ -4,11 +4,11 @@
         [--leave-out NAME[,NAME] ...] [--scale large --device cuda] [--runs FOLDER]
 
 SCANS holds NAME.nii.gz and NAME_label.nii.gz (1 right kidney, 2 left kidney) of patients without renal tumor. DIR holds
-label maps of kidneys and tumors (``training.generated_shapes`` makes some that anybody may use). A first training sees
-generated children alone. The others go on from it, each without one scan, or with ``--leave-out`` without all scans of
-a group, and learn from generated children, the scans that are left, and composites of these with the shapes. Scored are
-the scans that a training did not see, and twenty generated children that none sees. Trainings are kept in ``--runs``,
-and the results show all that are there.
+label maps of kidneys and tumors (``training.composites.generated_shapes`` makes some that anybody may use). A first
+training sees generated children alone. The others go on from it, each without one scan, or with ``--leave-out`` without
+all scans of a group, and learn from generated children, the scans that are left, and composites of these with the
+shapes. Scored are the scans that a training did not see, and twenty generated children that none sees. Trainings are
+kept in ``--runs``, and the results show all that are there.
 Writes results/leave_one_out.md, .csv and .png.
 """
 
@@ -33,17 +33,18 @@ from pages import (
 )
 from trials import REFERENCE_MASK, claim, exported
 
-from PediatricRenalSegLib.case import label_volume
+from PediatricRenalSegLib.case import segment
+from PediatricRenalSegLib.devices import choose_device
 from PediatricRenalSegLib.evaluation.metrics import compare_masks
-from PediatricRenalSegLib.inference import choose_device, run_network
-from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
+from PediatricRenalSegLib.models.bundle import ModelBundle
+from PediatricRenalSegLib.models.catalogue import load_model
 from PediatricRenalSegLib.output_files import write_text
-from PediatricRenalSegLib.preprocessing import preprocess
+from PediatricRenalSegLib.pipelines.slicewise import SlicewisePipeline
 from PediatricRenalSegLib.reading import read_ct
-from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
-from PediatricRenalSegLib.training.prepare import add_composites, add_generated, add_real
-from PediatricRenalSegLib.training.store import write_split
-from PediatricRenalSegLib.training.trainer import Trainer
+from PediatricRenalSegLib.training.bundled_store import add_composites, add_generated, add_real
+from PediatricRenalSegLib.training.data.split import write_split
+from PediatricRenalSegLib.training.learn.config import StageConfig, TrainingConfig
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 from PediatricRenalSegLib.volume import CTVolume
 
 SEEDS = range(dice_generated.FIRST_SEED, dice_generated.FIRST_SEED + 20)
@@ -172,7 +173,8 @@ class LeaveOneOut:
             for kept in sorted(self.runs.glob(f"*/{SCORES}"))
             for values in json.loads(kept.read_text(encoding="utf-8"))
         ]
-        write_csv(results / "leave_one_out.csv", [field.name for field in fields(Score)], map(astuple, scores))
+        header = [field.name for field in fields(Score)]
+        write_csv(results / "leave_one_out.csv", header, [list(astuple(score)) for score in scores])
         write_results(scores, self, results)
 
     def store_of(self, fold: Fold, generated: list[Path]) -> Path:
@@ -214,7 +216,9 @@ class LeaveOneOut:
             bfloat16=True,
             restored="probabilities",  # as the bundled model's
             workers=self.plan.workers,
-            **lengths,
+            pose=lengths["pose"],
+            crop_stage=lengths["crop_stage"],
+            unet=lengths["unet"],
             **keys,
         )
         claim(config)
@@ -247,12 +251,11 @@ class LeaveOneOut:
 
 def segmented(ct: CTVolume, bundle: ModelBundle, device: torch.device) -> sitk.Image:
     """The segments, as ``segment_case`` finds them."""
-    stack = preprocess(ct, bundle.metadata.normalization)
-    return label_volume(ct, stack, run_network(bundle, stack, device))[0].image
+    return segment(ct, SlicewisePipeline(bundle, device)).labels.image
 
 
 def score_of(fold: Fold, patient: str, truth: sitk.Image, found: sitk.Image) -> Score:
-    """Both images with the values of ``SEGMENTS``."""
+    """Both images with the values of ``RENAL.segments``."""
     kidney, tumor = (
         compare_masks(*(common.segment_mask(image, name) for image in (truth, found))) for name in ("kidney", "tumor")
     )

@@ -27,28 +27,30 @@ from pages import RESULTS, common, experiment_parser, machine, scan_names, write
 from scipy import ndimage
 from torch import Tensor
 
-from PediatricRenalSegLib.case import label_volume
+from PediatricRenalSegLib import case
+from PediatricRenalSegLib.devices import choose_device
 from PediatricRenalSegLib.evaluation.metrics import dice
-from PediatricRenalSegLib.inference import BATCH_SIZE, SlicePredictions, choose_device
-from PediatricRenalSegLib.model_bundle import ModelBundle, load_model
+from PediatricRenalSegLib.models.bundle import ModelBundle
+from PediatricRenalSegLib.models.catalogue import load_model
 from PediatricRenalSegLib.networks.affine import compose
-from PediatricRenalSegLib.preprocessing import SliceStack, preprocess
-from PediatricRenalSegLib.structures import STRUCTURES
-from PediatricRenalSegLib.training.real_data import TrainingPatient, load_real
+from PediatricRenalSegLib.pipelines.base import Prediction
+from PediatricRenalSegLib.pipelines.canvas import SliceStack, preprocess
+from PediatricRenalSegLib.pipelines.slicewise import BATCH_SIZE, SlicewisePipeline, neighbor_sigma, to_axial
+from PediatricRenalSegLib.progress import ProgressCallback, ignore
+from PediatricRenalSegLib.structures import KIDNEY
+from PediatricRenalSegLib.training.data.patient import TrainingPatient
+from PediatricRenalSegLib.training.data.scans import load_real
 from PediatricRenalSegLib.volume import AIR_HU, CTVolume
 
 SIZES = (0.35, 0.5, 0.65, 0.8, 1.0)
 CHILD_SIZES = SIZES[:3]
 DEGREES = (-30.0, -15.0, 0.0, 15.0, 30.0)
 COARSEST_MM = 1.5
-KIDNEY = next(structure.label for structure in STRUCTURES if structure.name == "kidney")
 ALLOWED = 0.03
 """How far the Dice may fall from that of the scan as it is, at child sizes and at any turn."""
 SMOOTHING_MM = 10.0
 """Standard deviation of the mean of matrices along the patient."""
 AS_IT_IS, SMOOTHED, SWITCHED_OFF = "as it is", "matrices smoothed", "pose STN off (not trained so)"
-
-MEASURED = ("dice", "pose_degrees", "pose_size")
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,20 @@ def run(
                     append_scores(kept, found)
                     print(scan.name, size, degrees, *(f"{score.dice:.3f}" for score in found), flush=True)
                 wanted += [known[key] for key in keys]
-    write_csv(results / "pose_and_size.csv", column_names(), map(astuple, wanted))
+    write_csv(results / "pose_and_size.csv", column_names(), [list(astuple(score)) for score in wanted])
     write_results(wanted, device, results)
 
 
 def variants(bundle: ModelBundle) -> tuple[str, ...]:
     """In what ways a model can run. The STN that a method does without is an identity and has no weights."""
-    has_pose = any(True for _ in bundle.network.pose_stn.parameters())
+    has_pose = any(True for _ in parts_of(bundle).pose_stn.parameters())
     return (AS_IT_IS, SMOOTHED, SWITCHED_OFF) if has_pose else (AS_IT_IS,)
+
+
+def parts_of(bundle: ModelBundle) -> torch.jit.ScriptModule:
+    """The network as TorchScript, which gives its STNs, its U-Net and the steps between them by name."""
+    assert isinstance(bundle.network, torch.jit.ScriptModule)
+    return bundle.network
 
 
 def model_name(bundle: ModelBundle) -> str:
@@ -134,14 +142,11 @@ def measure(
 ) -> list[Score]:
     """The scores of all variants."""
     ct, truth = changed(scan, size, degrees)
-    stack = preprocess(ct, bundle.metadata.normalization)
     scores = []
     for variant in variants(bundle):
-        poses, matrices = stn_matrices(bundle, stack, device, with_pose=variant != SWITCHED_OFF)
-        if variant == SMOOTHED:
-            matrices = smoothed(matrices, SMOOTHING_MM / stack.grid.axial_spacing[0])
-        predictions = SlicePredictions(segment(bundle, stack, matrices, device), poses.numpy(), matrices.numpy())
-        labels, _, _ = label_volume(ct, stack, predictions)
+        pipeline = Variant(bundle, device, variant)
+        labels = case.segment(ct, pipeline).labels
+        poses = pipeline.poses
         scores.append(
             Score(
                 model=model_name(bundle),
@@ -151,10 +156,30 @@ def measure(
                 degrees=degrees,
                 dice=dice(truth, common.segment_mask(labels.image, "kidney")),
                 pose_degrees=float(torch.rad2deg(torch.atan2(poses[:, 1, 0], poses[:, 0, 0])).mean()),
-                pose_size=float(poses[:, :, :2].det().abs().sqrt().mean() * stack.grid.pixel_mm),
+                pose_size=float(poses[:, :, :2].det().abs().sqrt().mean()) * pipeline.pixel_mm,
             )
         )
     return scores
+
+
+class Variant(SlicewisePipeline):
+    """The pipeline of a model that runs in one of ``variants``; it keeps what its pose STN found."""
+
+    def __init__(self, bundle: ModelBundle, device: torch.device, variant: str):
+        super().__init__(bundle, device)
+        self.variant = variant
+        self.poses, self.pixel_mm = torch.empty(0, 2, 3), self.canvas.pixel_mm
+
+    def predict(self, ct: CTVolume, body: np.ndarray, progress: ProgressCallback = ignore) -> Prediction:
+        stack = preprocess(ct, body, self.canvas, self.bundle.metadata.normalization)
+        self.pixel_mm = stack.grid.pixel_mm
+        with_pose = self.variant != SWITCHED_OFF
+        self.poses, matrices = stn_matrices(self.bundle, stack, self.device, with_pose)
+        if self.variant == SMOOTHED:
+            matrices = smoothed(matrices, SMOOTHING_MM / stack.grid.axial_spacing[0])
+        probabilities = segment(self.bundle, stack, matrices, self.device)
+        channels, doubt = to_axial(probabilities, stack.grid, neighbor_sigma(body, stack.grid))
+        return Prediction(np.array(self.bundle.metadata.channel_labels, np.uint8)[channels], doubt)
 
 
 def with_fine_pixels(scan: TrainingPatient) -> TrainingPatient:
@@ -164,14 +189,14 @@ def with_fine_pixels(scan: TrainingPatient) -> TrainingPatient:
     if parts == 1:
         return scan
     finer = partial(ndimage.zoom, zoom=(1, parts, parts), order=1, mode="nearest", grid_mode=True)
-    labels = (finer((scan.labels == KIDNEY).astype(np.float32)) >= 0.5) * np.uint8(KIDNEY)
+    labels = (finer((scan.labels == KIDNEY.label).astype(np.float32)) >= 0.5) * np.uint8(KIDNEY.label)
     spacing = (scan.spacing[0], scan.spacing[1] / parts, scan.spacing[2] / parts)
     return replace(scan, image=finer(scan.image), labels=labels, spacing=spacing)
 
 
 def changed(scan: TrainingPatient, size: float, degrees: float) -> tuple[CTVolume, sitk.Image]:
     """The scan and its kidneys as a mask, ``size`` times as large and turned from x toward y."""
-    image, kidneys = scan.image, (scan.labels == KIDNEY).astype(np.float32)
+    image, kidneys = scan.image, (scan.labels == KIDNEY.label).astype(np.float32)
     if degrees:
         image = ndimage.rotate(image, -degrees, axes=(1, 2), order=1, cval=AIR_HU)
         kidneys = ndimage.rotate(kidneys, -degrees, axes=(1, 2), order=1)
@@ -186,13 +211,14 @@ def stn_matrices(
     bundle: ModelBundle, stack: SliceStack, device: torch.device, with_pose: bool
 ) -> tuple[Tensor, Tensor]:
     """Pose matrices, identities without pose STN, and their compositions with the crop matrices: ``(N, 2, 3)``."""
+    network = parts_of(bundle)
     poses, composed = [], []
     for images, masks in batches(stack, device):
         pose = torch.eye(2, 3, device=device).expand(len(images), 2, 3)
         if with_pose:
-            pose = bundle.network.pose_stn(images, masks)
+            pose = network.pose_stn(images, masks)
         poses.append(pose.cpu())
-        composed.append(compose(pose, bundle.network.locate(images, masks, pose)).cpu())
+        composed.append(compose(pose, network.locate(images, masks, pose)).cpu())
     return torch.cat(poses), torch.cat(composed)
 
 
@@ -204,11 +230,11 @@ def smoothed(matrices: Tensor, sigma: float) -> Tensor:
 @torch.inference_mode()
 def segment(bundle: ModelBundle, stack: SliceStack, matrices: Tensor, device: torch.device) -> np.ndarray:
     """As ``run_network`` with given matrices in the place of the two that the STNs find."""
-    network, found = bundle.network, []
+    network, found = parts_of(bundle), []
     for (images, _), matrix in zip(batches(stack, device), matrices.to(device).split(BATCH_SIZE)):
         identity = torch.eye(2, 3, device=device).expand(len(images), 2, 3)
         logits = network.unet(network.cut(images, matrix, identity))[0]
-        probabilities = network.restore(torch.softmax(logits, dim=1), matrix, identity, bundle.metadata.size)
+        probabilities = network.restore(torch.softmax(logits, dim=1), matrix, identity, bundle.metadata.input["size"])
         found.append(probabilities.half().cpu().numpy())
     return np.concatenate(found)
 
@@ -227,8 +253,20 @@ def read_scores(path: Path) -> list[Score]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        types = {field.name: field.type for field in fields(Score)}
-        return [Score(**{name: types[name](value) for name, value in row.items()}) for row in csv.DictReader(file)]
+        return [_score(row) for row in csv.DictReader(file)]
+
+
+def _score(row: dict[str, str]) -> Score:
+    return Score(
+        model=row["model"],
+        variant=row["variant"],
+        scan=row["scan"],
+        size=float(row["size"]),
+        degrees=float(row["degrees"]),
+        dice=float(row["dice"]),
+        pose_degrees=float(row["pose_degrees"]),
+        pose_size=float(row["pose_size"]),
+    )
 
 
 def append_scores(path: Path, scores: list[Score]) -> None:
@@ -291,14 +329,17 @@ def mean_scores(scores: list[Score], kind: tuple[str, str]) -> dict[tuple[float,
     for score in scores:
         if (score.model, score.variant) == kind:
             groups.setdefault((score.size, score.degrees), []).append(score)
-    return {
-        condition: replace(
-            group[0],
-            scan="mean",
-            **{name: float(np.mean([getattr(score, name) for score in group])) for name in MEASURED},
-        )
-        for condition, group in groups.items()
-    }
+    return {condition: _mean_score(group) for condition, group in groups.items()}
+
+
+def _mean_score(group: list[Score]) -> Score:
+    return replace(
+        group[0],
+        scan="mean",
+        dice=float(np.mean([score.dice for score in group])),
+        pose_degrees=float(np.mean([score.pose_degrees for score in group])),
+        pose_size=float(np.mean([score.pose_size for score in group])),
+    )
 
 
 def degree_text(degrees: float) -> str:

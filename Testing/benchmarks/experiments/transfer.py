@@ -34,8 +34,10 @@ from trials import (
     write_trials,
 )
 
-from PediatricRenalSegLib.training.composites import composite
-from PediatricRenalSegLib.training.real_data import TrainingPatient, load_background, load_shapes
+from PediatricRenalSegLib.training.composites.backgrounds import load_background
+from PediatricRenalSegLib.training.composites.composite import composite
+from PediatricRenalSegLib.training.composites.shapes import load_shapes
+from PediatricRenalSegLib.training.data.patient import TrainingPatient
 
 FROZEN, OUTER, DECODER, ALL = (
     "adults only (weights frozen)",

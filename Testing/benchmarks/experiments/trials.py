@@ -17,18 +17,19 @@ from matplotlib.figure import Figure
 from pages import common, machine, write_csv
 from tqdm import tqdm
 
+from PediatricRenalSegLib.devices import choose_device
 from PediatricRenalSegLib.evaluation.metrics import dice
-from PediatricRenalSegLib.inference import choose_device
+from PediatricRenalSegLib.models.normalization import Normalization
 from PediatricRenalSegLib.output_files import write_text
-from PediatricRenalSegLib.preprocessing import Normalization
-from PediatricRenalSegLib.structures import STRUCTURES
+from PediatricRenalSegLib.structures import RENAL
 from PediatricRenalSegLib.synthetic import draw_anatomy, draw_settings, scan
-from PediatricRenalSegLib.training.batch import StoredSlices, as_stored
-from PediatricRenalSegLib.training.config import StageConfig, TrainingConfig
-from PediatricRenalSegLib.training.export import export_model
-from PediatricRenalSegLib.training.real_data import LABELS_OF_SEGMENTS, TrainingPatient
-from PediatricRenalSegLib.training.store import open_store, store_patient, write_split
-from PediatricRenalSegLib.training.trainer import Trainer
+from PediatricRenalSegLib.training.data.patient import LABELS_OF_SEGMENTS, TrainingPatient
+from PediatricRenalSegLib.training.data.split import write_split
+from PediatricRenalSegLib.training.data.store import open_store, store_patient
+from PediatricRenalSegLib.training.learn.batch import StoredSlices, as_stored
+from PediatricRenalSegLib.training.learn.config import StageConfig, TrainingConfig
+from PediatricRenalSegLib.training.learn.model_file import export_model
+from PediatricRenalSegLib.training.learn.trainer import Trainer
 
 REFERENCE_MASK = Path(__file__).parents[3] / "Resources/model/reference.npy"
 CHILDREN, HELD_OUT = "children", "held-out"
@@ -189,9 +190,8 @@ def _patient(number: int, age: float, degrees: float, size: float, rng: np.rando
     )
     made = scan(anatomy, settings, rng)
     labels = LABELS_OF_SEGMENTS[made.labels]
-    return TrainingPatient(
-        patient_name(number), "generated", made.image, labels, tuple(size * mm for mm in made.spacing)
-    )
+    z, y, x = (size * mm for mm in made.spacing)
+    return TrainingPatient(patient_name(number), "generated", made.image, labels, (z, y, x))
 
 
 def patient_name(number: int) -> str:
@@ -264,12 +264,12 @@ def exported(run: Path) -> Path:
 def score(model: torch.nn.Module, normalization: Normalization, place: Workplace) -> dict[str, list[float]]:
     """Dice of every held-out child on the canvas, as ``Trial.dice``."""
     store = open_store(place.runs / HELD_OUT, validation=True)
-    found = {structure.name: [] for structure in STRUCTURES}
+    found: dict[str, list[float]] = {structure.name: [] for structure in store.structures}
     for patient in np.unique(store.patients):
         rows = np.flatnonzero(store.patients == patient)
         batch = as_stored(StoredSlices.of(store, rows), normalization).to(place.device)
         predicted = model(batch.image, batch.mask)[0].argmax(dim=1)
-        for structure in STRUCTURES:
+        for structure in store.structures:
             masks = [(labels == structure.label).cpu().numpy() for labels in (batch.labels, predicted)]
             images = [sitk.GetImageFromArray(mask.astype(np.uint8)) for mask in masks]
             found[structure.name].append(dice(*images) if masks[0].any() else np.nan)
@@ -278,7 +278,7 @@ def score(model: torch.nn.Module, normalization: Normalization, place: Workplace
 
 def dice_cells(trial: Trial) -> list[str]:
     """Mean (sd) of the Dice of every structure in percent, for a table."""
-    return [percent(trial.dice[structure.name]) for structure in STRUCTURES]
+    return [percent(trial.dice[structure.name]) for structure in RENAL]
 
 
 def percent(values: Iterable[float]) -> str:
@@ -291,14 +291,14 @@ def percent(values: Iterable[float]) -> str:
 
 def write_trials(path: Path, trials: dict[str, Trial]) -> None:
     """One row a training and held-out patient."""
-    header = ["training", "epochs", "seconds", "patient", *(structure.name for structure in STRUCTURES)]
+    header = ["training", "epochs", "seconds", "patient", *(structure.name for structure in RENAL)]
     write_csv(
         path,
         header,
         (
             [name, trial.epochs, f"{trial.seconds:.1f}", patient, *(f"{value:.4f}" for value in values)]
             for name, trial in trials.items()
-            for patient, values in enumerate(zip(*(trial.dice[structure.name] for structure in STRUCTURES)))
+            for patient, values in enumerate(zip(*(trial.dice[structure.name] for structure in RENAL)))
         ),
     )
 
@@ -306,9 +306,9 @@ def write_trials(path: Path, trials: dict[str, Trial]) -> None:
 def plot_trials(path: Path, trials: dict[str, Trial], paper: dict[str, list[str]]) -> None:
     """Dice of every patient, their mean and the paper's mean, one line a training; ``paper`` as ``PAPER_DICE``."""
     figure = Figure(figsize=(10, 1.2 + 0.5 * len(trials)), layout="constrained")
-    panels = figure.subplots(1, len(STRUCTURES), sharey=True)
+    panels = figure.subplots(1, len(RENAL), sharey=True)
     names = list(trials)
-    for column, (panel, structure) in enumerate(zip(panels, STRUCTURES)):
+    for column, (panel, structure) in enumerate(zip(panels, RENAL)):
         for line, name in enumerate(names):
             values = 100 * np.array(trials[name].dice[structure.name])
             first = line == 0

@@ -11,7 +11,7 @@ import torch
 from pages import common
 
 from PediatricRenalSegLib.networks.unet import SMALLEST_SKIP_SIZE, UNet
-from PediatricRenalSegLib.structures import STRUCTURES
+from PediatricRenalSegLib.structures import RENAL
 
 SMALLEST = 2 * SMALLEST_SKIP_SIZE
 
@@ -27,7 +27,8 @@ def main() -> None:
 
 
 def train_step(size: int, features: int, batch_size: int, device: str) -> None:
-    unet = UNet(size, 1 + len(STRUCTURES), features).to(device, memory_format=torch.channels_last).train()
+    unet = UNet(size, 1 + len(RENAL), features).train().to(device)
+    unet = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     optimizer = torch.optim.SGD(unet.parameters(), lr=0.01, momentum=0.99, nesterov=True)
     with torch.autocast(device, torch.bfloat16):
         logits = unet(torch.randn(batch_size, 1, size, size, device=device))

@@ -1,0 +1,51 @@
+"""The command line: ``pediatric-renal-seg``, a file for each family of commands.
+
+Exit codes: 0 done; 2 the input or the call is wrong, or a file cannot be written (one line on stderr);
+130 cancelled.
+"""
+
+import argparse
+import signal
+import sys
+from types import ModuleType
+
+from .. import NOTICE, __version__
+from ..errors import InputError
+from . import evaluating, information, segmenting, training
+from .options import EXIT_WRONG_INPUT, PROGRAM, Parser
+
+EXIT_CANCELLED = 130
+"""What a shell gives a command that Ctrl-C ended: 128 and the number of SIGINT."""
+
+FAMILIES: tuple[ModuleType, ...] = (segmenting, information, evaluating, training)
+"""Each adds its commands with ``add_commands``, in the order of ``--help``."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        what = error.strerror or error
+        print(f"{PROGRAM}: {where}{what}; check your access rights and the space left.", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: {options.when_cancelled}", file=sys.stderr)
+        return EXIT_CANCELLED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(PROGRAM, description=f"Segments kidneys and renal tumors in CT of children. {NOTICE}")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(when_cancelled="cancelled.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for family in FAMILIES:
+        family.add_commands(commands)
+    return parser

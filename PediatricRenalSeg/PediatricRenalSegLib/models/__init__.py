@@ -1,0 +1,1 @@
+"""Model files and the catalogue of those that are shipped."""

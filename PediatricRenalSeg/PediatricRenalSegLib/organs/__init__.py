@@ -1,0 +1,1 @@
+"""From the labels of a model to what a surgeon knows: organs and lesions with sides, surfaces and measurements."""

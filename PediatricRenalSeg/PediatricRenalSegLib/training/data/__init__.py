@@ -1,0 +1,1 @@
+"""Patients to train on: data sets, how they are checked, and the store of their slices."""

@@ -1,0 +1,1 @@
+"""The three networks learn from a store and become a model file."""
