@@ -25,6 +25,8 @@ LIBRARY_FILES = sorted(LIBRARY_FOLDER.rglob("*.py"))
 IN_SLICER = {"slicer", "qt", "ctk", "vtk", "vtkmodules", "numpy", "SimpleITK", "SampleData"}
 """What a Slicer module file may import when it is loaded, beside the standard library."""
 
+LARGEST_MODEL_BYTES = 8 * 2**20
+
 SLICER_PARTS = {"mrml", "slicer_module"}
 """Parts of the library that know Slicer."""
 
@@ -67,6 +69,12 @@ def test_bundled_models_are_those_of_the_catalogue():
     folder = MODULE_FOLDER / "Resources" / "Models"
     entries = json.loads((folder / "catalogue.json").read_text())
     _assert_same([entry["file"] for entry in entries], {path.name for path in folder.glob("*.pt")})
+
+
+def test_bundled_models_are_small():
+    """The Extensions Index takes no repository above 100 MB, and a model stays in the history."""
+    for path in (MODULE_FOLDER / "Resources" / "Models").glob("*.pt"):
+        assert path.stat().st_size <= LARGEST_MODEL_BYTES, path.name
 
 
 def test_requirements_in_slicer_are_dependencies():
