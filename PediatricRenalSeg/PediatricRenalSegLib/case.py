@@ -17,7 +17,7 @@ from .export.result import Result
 from .export.writers import DEFAULT_WRITERS, check_writers, need_surfaces
 from .organs.measure import Measurements, measure
 from .organs.sides import split_segments
-from .pipelines.base import Pipeline
+from .pipelines.base import Pipeline, check_prediction
 from .pipelines.doubt import slices_to_check
 from .pipelines.load import load_pipeline
 from .progress import NETWORK, ProgressCallback, Stages, ignore
@@ -63,6 +63,7 @@ def segment(ct: CTVolume, pipeline: Pipeline, progress: ProgressCallback = ignor
         prediction = pipeline.predict(ct, body, progress)
     with stages("postprocess"):
         structures = pipeline.bundle.structures
+        check_prediction(prediction, array.shape, pipeline.bundle.metadata)
         segments, notes, doubts = split_segments(prediction.labels, body, spacing, structures)
         labels = LabelVolume.from_axial(segments, ct, structures)
         to_check = slices_to_check(prediction.doubt, ct)
@@ -72,6 +73,7 @@ def segment(ct: CTVolume, pipeline: Pipeline, progress: ProgressCallback = ignor
         model_sha256=pipeline.bundle.sha256,
         input=ct.source,
         timing_seconds=stages.seconds,
+        parameters=pipeline.parameters,
         notes=tuple(notes),
         doubts=tuple(doubts),
         slices_to_check=tuple(map(asdict, to_check)),
@@ -149,11 +151,7 @@ def segment_case(
             ct = reading.result()
     log(f"input: {ct.source}")
     segmentation = segment(ct, pipeline, progress)
-    run = replace(
-        segmentation.run,
-        timing_seconds={**stages.seconds, **segmentation.run.timing_seconds},
-        parameters=pipeline.parameters,
-    )
+    run = replace(segmentation.run, timing_seconds={**stages.seconds, **segmentation.run.timing_seconds})
     return finish(replace(segmentation, run=run), output, writers, overwrite, progress)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckWarning:
-    """Something in a result that deserves a look. The codes are those of the README."""
+    """Something in a result that deserves a look. The codes are those of docs/results.md."""
 
     code: str
     """Stable, for programs."""

@@ -6,9 +6,11 @@ that of the model or of the label volume at hand, and none the table below. ``KN
 structures that come up by name alone: in models of before, and in trainings.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from math import isfinite
 from typing import Any
 
 from .errors import InputError
@@ -23,7 +25,8 @@ class Code:
 
     scheme: str
     value: str
-    meaning: str
+    meaning: str = field(compare=False)
+    """In words, which differ from list to list."""
 
 
 ANATOMICAL_STRUCTURE = Code("SCT", "123037004", "Anatomical Structure")
@@ -75,9 +78,51 @@ class Structure:
             codes = {name: Code(**values[name]) for name in ("category", "type", "region") if values.get(name)}
             numbers = ("color", "plausible_ml", "plausible_hu")
             tuples = {name: tuple(values[name]) for name in numbers if values.get(name) is not None}
-            return cls(**{**values, **codes, **tuples})
-        except (TypeError, KeyError, AttributeError) as error:
+            structure = cls(**{**values, **codes, **tuples})
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise InputError(f"{values!r} does not describe a structure ({error}).") from None
+        for name, (is_right, what) in _FIELDS.items():
+            if not is_right(getattr(structure, name)):
+                raise InputError(f"{values!r} does not describe a structure: {name} must be {what}.")
+        return structure
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_range(value: object) -> bool:
+    return value is None or (
+        isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) and value[0] <= value[1]
+    )
+
+
+def _is_color(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, Code) and all(isinstance(text, str) for text in (value.scheme, value.value, value.meaning))
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "label": (lambda value: type(value) is int, "a whole number"),
+    "name": (
+        lambda value: isinstance(value, str) and bool(re.fullmatch("[a-z][a-z0-9_]*", value)),
+        "of small letters, digits and underscores: files are called by it",
+    ),
+    "display_name": (lambda value: isinstance(value, str) and bool(value.strip()), "a text"),
+    "color": (_is_color, "red, green and blue from 0 to 255"),
+    "category": (_is_code, "a code"),
+    "type": (_is_code, "a code"),
+    "region": (lambda value: value is None or _is_code(value), "a code or null"),
+    "paired": (lambda value: isinstance(value, bool), "true or false"),
+    "warn_if_absent": (lambda value: isinstance(value, bool), "true or false"),
+    "smallest_ml": (lambda value: _is_number(value) and value >= 0, "a number, not negative"),
+    "plausible_ml": (_is_range, "a lowest and a highest number, or null"),
+    "plausible_hu": (_is_range, "a lowest and a highest number, or null"),
+}
+"""What each field of a structure must be, as it may come from any file."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +146,7 @@ class Segment:
 class StructureSet:
     """The structures that a model tells apart, in its order.
 
-    Raises ``InputError`` when two of them share a name or a label, or a label does not fit into 8 bits.
+    Raises ``InputError`` when two of them share a name, a label or a segment, or there are more than fit into 8 bits.
 
     >>> [segment.id for segment in RENAL.segments]
     ['kidney_right', 'kidney_left', 'tumor']
@@ -113,6 +158,11 @@ class StructureSet:
         for what, values in (("name", [row.name for row in self]), ("label", [row.label for row in self])):
             if len(set(values)) < len(values):
                 raise InputError(f"Two structures have one {what}: {', '.join(map(str, values))}.")
+        ids = [segment.id for segment in self.segments]
+        if len(set(ids)) < len(ids):
+            raise InputError(f"Two segments have one name: {', '.join(ids)}.")
+        if len(ids) > LARGEST_LABEL:
+            raise InputError(f"There are {len(ids)} segments, more than the {LARGEST_LABEL} that can be stored.")
         for row in self:
             if not 0 < row.label <= LARGEST_LABEL:
                 raise InputError(f"The label of {row.name} is {row.label}, but labels go from 1 to {LARGEST_LABEL}.")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,9 @@ def test_mesh_formats(files, tmp_path):
     assert report["parameters"]["writers"][-2:] == ["glb", "ply"] and report["parameters"]["batch_size"] == BATCH_SIZE
     if report["measurements"]["segments"]:
         assert {path.suffix for path in (tmp_path / "out" / "models").iterdir()} == {".glb", ".ply"}
-    assert_refused(segment(files, tmp_path / "other", "--mesh", "vrml"), "'vrml' is no kind of file")
+    for option, kind in (("--mesh", "vrml"), ("--mesh", "labelmap"), ("--write", "vrml")):
+        result = segment(files, tmp_path / "other", option, kind)
+        assert_refused(result, f"argument {option}: invalid choice: '{kind}'")
 
 
 @pytest.mark.slow
@@ -241,6 +244,30 @@ def test_cancel(tmp_path, number):
     assert event["stage"] == "network" and event["done"] < 100
     assert errors.splitlines() == ["pediatric-renal-seg: cancelled; no result was written."]
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["model", "surfaces", "write"])
+def test_second_signal_does_not_disturb_the_cleaning_up(files, tmp_path, stage):
+    arguments = ["segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", files / "model.pt"]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--device", "cpu", "--progress", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+    assert process.stdout and process.stderr
+    for line in process.stdout:
+        if json.loads(line)["stage"] == stage:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+    errors = process.stderr.read()
+    assert process.wait(TIMEOUT_S) == CANCELLED, errors
+    assert errors.splitlines() == ["pediatric-renal-seg: cancelled; no result was written."]
+    assert list(tmp_path.iterdir()) == []
 
 
 # Other commands

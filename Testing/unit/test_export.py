@@ -25,14 +25,16 @@ from PediatricRenalSegLib.errors import InputError
 from PediatricRenalSegLib.export import mesh, patient_folder
 from PediatricRenalSegLib.export.labelmap import write_labelmap
 from PediatricRenalSegLib.export.patient_folder import check_patient_folder, write_patient_folder
-from PediatricRenalSegLib.export.preview import BACKGROUND, PANEL, contours, write_preview
+from PediatricRenalSegLib.export.preview import BACKGROUND, GAP, LEGEND, PANEL, contours, write_preview
 from PediatricRenalSegLib.export.report import RunRecord
 from PediatricRenalSegLib.export.result import Result
 from PediatricRenalSegLib.export.segmentation import write_segmentation
+from PediatricRenalSegLib.export.vtk_log import quiet_vtk
 from PediatricRenalSegLib.export.writers import WRITERS
 from PediatricRenalSegLib.organs.measure import measure
 from PediatricRenalSegLib.organs.surfaces import closed_surfaces
-from PediatricRenalSegLib.structures import RENAL
+from PediatricRenalSegLib.structures import RENAL, StructureSet
+from PediatricRenalSegLib.volume import LabelVolume
 
 RUN = RunRecord(
     "1.2.3", "demo-model", "ab" * 32, "phantom", {"network": 1.23456}, {"device": "cpu"}, ("3 specks removed",)
@@ -209,6 +211,25 @@ def test_preview_without_structures(tmp_path):
     write_preview(tmp_path / "preview.png", result_of(labels))
     picture = np.asarray(Image.open(tmp_path / "preview.png"))
     assert (panel(picture, 1, 1)[PANEL // 2, PANEL // 2] == BACKGROUND).all()
+
+
+def test_legend_of_many_structures_has_rows(tmp_path):
+    """Three of them to a row: more would be written over one another."""
+    many = StructureSet(tuple(replace(RENAL.rows[1], name=f"mass_{n}", label=n) for n in range(1, 9)))
+    labels = LabelVolume(ellipsoids(grid(), [(n, (12 * n - 54, 0, 0), (5, 9, 9)) for n in range(1, 9)]).image, many)
+    write_preview(tmp_path / "preview.png", result_of(labels))
+    assert Image.open(tmp_path / "preview.png").height == 2 * PANEL + 2 * GAP + 3 * LEGEND
+
+
+def test_vtk_speaks_again_when_the_last_thread_has_done():
+    before = vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    first, second = quiet_vtk(), quiet_vtk()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert vtk.vtkLogger.GetCurrentVerbosityCutoff() == vtk.vtkLogger.VERBOSITY_OFF
+    second.__exit__(None, None, None)
+    assert vtk.vtkLogger.GetCurrentVerbosityCutoff() == before
 
 
 def write(folder, case, **options):

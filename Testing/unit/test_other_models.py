@@ -18,17 +18,26 @@ import torch
 import trimesh
 from abdomens import KIDNEY_HU, TUMOR_HU, abdomen
 from example_models import FOLDER, LIVER, write_threshold_model
+from phantoms import PATIENT, ellipsoids, grid
 from tiny_models import metadata, untrained_pipeline, write_model
 
 import PediatricRenalSegLib
 from PediatricRenalSegLib import finish, load_pipeline, read_ct, segment
 from PediatricRenalSegLib.body import body_mask
 from PediatricRenalSegLib.errors import InputError
+from PediatricRenalSegLib.evaluation.patients import evaluate
+from PediatricRenalSegLib.export.image import write_image
+from PediatricRenalSegLib.export.report import read_structures
+from PediatricRenalSegLib.export.segmentation import described
 from PediatricRenalSegLib.export.writers import WRITERS
 from PediatricRenalSegLib.models.bundle import ModelMetadata
+from PediatricRenalSegLib.organs.measure import measure
 from PediatricRenalSegLib.organs.sides import split_segments
+from PediatricRenalSegLib.pipelines.base import Prediction
+from PediatricRenalSegLib.pipelines.doubt import Doubt
 from PediatricRenalSegLib.pipelines.slicewise import SlicewisePipeline
 from PediatricRenalSegLib.structures import ANATOMICAL_STRUCTURE, KIDNEY, RENAL, TUMOR, Code, Structure, StructureSet
+from PediatricRenalSegLib.volume import CTVolume, LabelVolume
 
 PATH = os.pathsep.join([str(Path(PediatricRenalSegLib.__file__).parents[1]), str(FOLDER)])
 WINDOWS = {"liver": (130.0, 190.0), "liver_tumor": (75.0, 125.0)}
@@ -279,3 +288,149 @@ def test_structures_that_cannot_be_told_apart_are_refused(rows, words):
 def test_values_that_are_no_structure_are_refused(values):
     with pytest.raises(InputError, match="does not describe a structure"):
         StructureSet.from_list([values])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "../../evil"}, "name must be of small letters"),
+        ({"name": "Kidney"}, "name must be of small letters"),
+        ({"name": 5}, "name must be of small letters"),
+        ({"display_name": None}, "display_name must be a text"),
+        ({"label": 1.5}, "label must be a whole number"),
+        ({"label": True}, "label must be a whole number"),
+        ({"color": "red"}, "color must be red, green and blue"),
+        ({"color": [1, 2, 300]}, "color must be red, green and blue"),
+        ({"paired": "no"}, "paired must be true or false"),
+        ({"smallest_ml": -1}, "smallest_ml must be a number"),
+        ({"plausible_ml": [0, float("inf")]}, "plausible_ml must be a lowest and a highest"),
+        ({"plausible_hu": [5, 1]}, "plausible_hu must be a lowest and a highest"),
+        ({"category": None}, "category must be a code"),
+    ],
+    ids=str,
+)
+def test_each_field_of_a_structure_is_checked(change, words):
+    """They come with a file from anywhere, and files are called by a structure's name."""
+    (values, _) = RENAL.to_list()
+    with pytest.raises(InputError, match=words):
+        StructureSet.from_list([{**values, **change}])
+
+
+def test_segments_that_cannot_be_told_apart_are_refused():
+    lung = replace(KIDNEY, name="lung")
+    with pytest.raises(InputError, match="Two segments have one name"):
+        StructureSet((lung, replace(lung, name="lung_right", label=2, paired=False)))
+    with pytest.raises(InputError, match="There are 256 segments"):
+        StructureSet(tuple(replace(KIDNEY, name=f"part_{n}", label=n) for n in range(1, 129)))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kind": ["x"]}, "kind must be a text"),
+        ({"id": None}, "id must be a text"),
+        ({"input": [1]}, "input must be an object"),
+        ({"channels": "background"}, "channels must be a list of names"),
+        ({"channels": ["background", ["kidney"], "tumor"]}, "channels must be a list of names"),
+        ({"structures": {}}, "structures must be a list"),
+        ({"scores": [1]}, "scores must be numbers"),
+        ({"normalization": {"low": "a", "high": 1, "mean": 0, "std": 1}}, "must be low, high, mean and std"),
+        ({"normalization": {"low": 0, "high": 1, "mean": 0, "std": 0}}, "needs low below high and std above 0"),
+        ({"normalization": {"low": 0, "high": 1, "mean": float("nan"), "std": 1}}, "must be low, high, mean and std"),
+    ],
+    ids=str,
+)
+def test_each_field_of_the_metadata_is_checked(change, words):
+    with pytest.raises(InputError, match=words):
+        ModelMetadata.from_json(json.dumps({**json.loads(metadata().to_json()), **change}))
+
+
+@pytest.mark.parametrize("contract", [{}, {"size": "256", "pixel_mm": 1.0}, {"size": 256, "pixel_mm": 0}], ids=str)
+def test_input_contract_that_says_nothing_is_refused(tmp_path, contract):
+    with pytest.raises(InputError, match="wants slices of"):
+        load_pipeline(str(write_model(tmp_path / "model.pt", input=contract)), "cpu")
+
+
+def test_codes_are_the_same_in_any_words(ct):
+    """Lists of terms differ in their wording; the lesion stays one, in the same organ."""
+    liver, lesion = LIVER
+    other = replace(
+        lesion,
+        category=replace(lesion.category, meaning="Morphologically altered structure"),
+        region=replace(liver.type, meaning="Liver structure"),
+    )
+    assert other.is_lesion and other.region == liver.type
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[2:5, 2:5, 2:5], labels[5:7, 2:5, 2:5] = 1, 2
+    image = sitk.GetImageFromArray(labels)
+    found = measure(LabelVolume(image, StructureSet((liver, other))), CTVolume(sitk.Cast(image, sitk.sitkInt16), ""))
+    assert found.contacts[0].area_mm2 > 0
+
+
+def test_report_keeps_the_rows_of_the_model_as_they_are(tmp_path, phantom, ct):
+    """Rounded, a structure of specks would be another one when the result is revised."""
+    fine = StructureSet(tuple(replace(row, smallest_ml=0.004) for row in RENAL))
+    windows = {"kidney": (130.0, 190.0), "tumor": (75.0, 125.0)}
+    write_threshold_model(tmp_path / "fine.pt", fine, windows)
+    result = run("segment", ct, "--model", tmp_path / "fine.pt", "--output", tmp_path / "out", "--write", "labelmap")
+    assert result.returncode == 0, result.stderr
+    assert read_structures(tmp_path / "out" / "report.json") == fine
+
+
+@pytest.mark.parametrize("rows", [5, None, [], [{"name": "liver"}], [{"label": "a"}]], ids=str)
+def test_report_with_broken_structures_is_refused(tmp_path, liver_case, rows):
+    folder, _ = liver_case
+    report = json.loads((folder / "out" / "report.json").read_text())
+    (tmp_path / "report.json").write_text(json.dumps({**report, "structure_set": rows}))
+    with pytest.raises(InputError, match="is not a report|does not describe a structure"):
+        read_structures(tmp_path / "report.json")
+
+
+def test_segmentations_of_other_structures_are_evaluated_by_their_report(liver_case, tmp_path):
+    """Without it nothing in them is kidney or tumor, and 1 for two empty masks would be no answer."""
+    folder, _ = liver_case
+    file = folder / "out" / "segmentation.seg.nrrd"
+    rows = evaluate(file, file).rows
+    assert {row.structure: row.scores["dice"] for row in rows} == {"liver": 1, "liver_tumor": 1}
+    bare = tmp_path / "bare.seg.nrrd"
+    bare.write_bytes(file.read_bytes())
+    with pytest.raises(InputError, match="Liver, Liver tumor. is a kidney or tumor: name them so"):
+        evaluate(bare, bare)
+
+
+def test_segments_without_a_meaning_are_named(tmp_path):
+    labels = ellipsoids(grid(spacing=(2.0, 2.0, 3.0)), PATIENT)
+    write_image(tmp_path / "a.seg.nrrd", described(labels))
+    strange = replace(TUMOR, name="spleen", display_name="Spleen", type=URETER.type, region=None)
+    write_image(tmp_path / "b.seg.nrrd", described(LabelVolume(labels.image, StructureSet((KIDNEY, strange)))))
+    found = evaluate(tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd")
+    assert [sentence for sentence in found.left_out if "Spleen" in sentence and "b.seg.nrrd" in sentence]
+
+
+class WrongPipeline:
+    """Gives what it is told to."""
+
+    def __init__(self, bundle, labels):
+        self.bundle, self.labels, self.parameters = bundle, labels, {}
+
+    def predict(self, ct, body, progress):
+        return Prediction(self.labels, Doubt.none())
+
+
+@pytest.mark.parametrize("labels", ["unknown", "of another shape", "of another type"])
+def test_a_method_that_breaks_its_contract_is_refused(ct, liver_case, labels):
+    """Labels that the model does not have would vanish, and with them the tumor."""
+    volume = read_ct(ct)
+    array = np.zeros(volume.axial()[0].shape, np.uint8)
+    given = {"unknown": array + 9, "of another shape": array[1:], "of another type": array.astype(np.int32)}[labels]
+    folder, _ = liver_case
+    bundle = load_pipeline(str(folder / "liver.pt"), "cpu").bundle
+    with pytest.raises(InputError, match="gave other labels than the model threshold has"):
+        segment(volume, WrongPipeline(bundle, given))
+
+
+def test_finish_reports_what_the_pipeline_was_told(ct, liver_case, tmp_path):
+    folder, _ = liver_case
+    segmentation = segment(read_ct(ct), load_pipeline(str(folder / "liver.pt"), "cpu"))
+    result = finish(segmentation, tmp_path / "out", ("labelmap",))
+    assert result.run.parameters == {"device": "cpu", "writers": ["labelmap"]}

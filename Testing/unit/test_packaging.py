@@ -161,7 +161,7 @@ LAYERS = (
     {"pipelines", "export"},
     {"models", "organs", "reading", "networks", "synthetic", "output_files"},
     {"volume"},
-    {"structures", "body", "devices", "progress", "checks"},
+    {"structures", "body", "devices", "progress", "checks", "threads"},
     {"errors"},
 )
 """Rooms of the library from top to bottom, "" its front; imports point downward."""

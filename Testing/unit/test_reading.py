@@ -1,6 +1,9 @@
 """Reading real files: the right voxels at the right place, and one clear sentence for everything else."""
 
+import gzip
+import io
 import re
+import zlib
 from contextlib import suppress
 
 import bad_inputs
@@ -15,7 +18,7 @@ from scipy.ndimage import binary_erosion
 from test_volume import AXIS_DIRECTIONS, assert_same_grid, points_of, rotation
 
 from PediatricRenalSegLib.errors import InputError
-from PediatricRenalSegLib.reading import read_ct
+from PediatricRenalSegLib.reading import file_headers, read_ct
 
 OFF_CENTRE = np.array([8.0, -5.0, 3.0])
 
@@ -460,3 +463,35 @@ def test_a_tilt_in_the_header_alone_is_told_not_corrected(tmp_path):
     ct = read_ct(tmp_path)
     assert "taken as corrected by the scanner" in ct.source
     assert_shows(ct, dicom.body)
+
+
+# Packed files
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(b"a" * 3_000_000) + gzip.compress(b"b" * 10),
+        gzip.compress(b"a") + bytes(3 << 20) + gzip.compress(b"b"),
+        gzip.compress(b"a") + bytes(3 << 20),
+        gzip.compress(np.random.default_rng(0).bytes(5 << 20)),
+    ],
+    ids=["two members", "much padding between", "padding at the end", "several blocks"],
+)
+def test_packed_files_are_unpacked_as_by_python(packed, tmp_path):
+    (tmp_path / "file.gz").write_bytes(packed)
+    with (tmp_path / "file.gz").open("rb") as stored:
+        found = io.BufferedReader(file_headers._Unpacked(stored)).read()
+    assert found == gzip.decompress(packed)
+
+
+@pytest.mark.parametrize("damage", ["cut", "checksum"])
+def test_damage_of_packed_files_is_found(damage, tmp_path):
+    packed = bytearray(gzip.compress(np.random.default_rng(0).bytes(3 << 20)))
+    if damage == "cut":
+        packed = packed[:-9]
+    else:
+        packed[-8] ^= 1
+    (tmp_path / "file.gz").write_bytes(packed)
+    with (tmp_path / "file.gz").open("rb") as stored, pytest.raises((EOFError, zlib.error)):
+        io.BufferedReader(file_headers._Unpacked(stored)).read()

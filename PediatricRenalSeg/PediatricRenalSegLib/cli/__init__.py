@@ -7,7 +7,8 @@ Exit codes: 0 done; 2 the input or the call is wrong, or a file cannot be writte
 import argparse
 import signal
 import sys
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import NoReturn
 
 from .. import NOTICE, __version__
 from ..errors import InputError
@@ -24,11 +25,36 @@ FAMILIES: tuple[ModuleType, ...] = (segmenting, information, evaluating, trainin
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number in STOPS:
+        if before[number] != signal.SIG_IGN:  # as a shell leaves it for a job in the background
+            signal.signal(number, _stop)
+    try:
+        return _run(options)
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) == _stop:  # else the process was stopped, and is about to end
+                signal.signal(number, handler)
+
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """End the command, once: a second Ctrl-C would meet the cleaning up."""
+    for other in STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         options.run(options)
     except InputError as error:
         print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return EXIT_WRONG_INPUT
+    except MemoryError:
+        print(f"{PROGRAM}: memory ran out; close other programs or try a smaller scan.", file=sys.stderr)
         return EXIT_WRONG_INPUT
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import NOTICE
-from ..export.writers import DEFAULT_MESH, IMAGES, MESH_FORMATS
+from ..export.writers import DEFAULT_MESH, IMAGES, MESH_FORMATS, WRITERS
 from ..progress import NETWORK
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 def add_writing_options(parser: argparse.ArgumentParser) -> None:
     """What is written, and how progress is told."""
     write_help = f"write only these kinds of files, may be given again: {', '.join((*IMAGES, *MESH_FORMATS))}"
-    parser.add_argument("--write", action="append", metavar="KIND", help=f"{write_help} (default: {', '.join(IMAGES)})")
+    write_help += f" (default: {', '.join(IMAGES)})"
+    parser.add_argument("--write", action="append", choices=WRITERS, metavar="KIND", help=write_help)
     mesh_help = f"format of the models, may be given again: {', '.join(MESH_FORMATS)} (default: stl)"
-    parser.add_argument("--mesh", action="append", metavar="FORMAT", help=mesh_help)
+    parser.add_argument("--mesh", action="append", choices=MESH_FORMATS, metavar="FORMAT", help=mesh_help)
     parser.add_argument("--progress", choices=("bar", "json"), default="bar", help="json: one line an event on stdout")
     add_overwrite(parser)
 

@@ -5,14 +5,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ..export.writers import LABELMAP, PREVIEW, check_writers
+from ..export.writers import LABELMAP, PREVIEW
 from .options import (
     NO_RESULT,
     Commands,
     add_device,
     add_output_options,
     add_writing_options,
-    chosen_writers,
     positive,
     run_case,
 )
@@ -70,7 +69,6 @@ def _demo(options: argparse.Namespace) -> None:
     from ..demo import REFERENCE, RESULT, make_demo_child
     from ..evaluation.patients import dice_by_structure
 
-    check_writers(chosen_writers(options))
     folder, result = options.output, options.output / RESULT
     ct = make_demo_child(folder, options.age, options.seed, options.overwrite)
     print(f"Generated a child of {options.age:g} years: {ct}", file=sys.stderr)

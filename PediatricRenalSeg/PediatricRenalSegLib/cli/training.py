@@ -20,7 +20,7 @@ GO_ON = "stopped; the same command goes on from the last epoch."
 def add_commands(commands: Commands) -> None:
     """Add the commands of this file to the parser's."""
     train = commands.add_parser("train", help="train the three networks, or go on training")
-    train.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see the README")
+    train.add_argument("config", type=Path, metavar="CONFIG", help="JSON file, see docs/training.md")
     add_device(train)
     train.set_defaults(run=_train, when_cancelled=GO_ON)
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..export.report import REPORT, read_structures
-from ..export.writers import LABELMAP
+from ..export.writers import LABELMAP, SEGMENTATION
 from ..reading import read_labels
 from ..reading.files import IMAGE_SUFFIXES, is_image_file
 from ..reading.segmentations import (
@@ -73,10 +73,10 @@ def evaluate(
         folder, file = (reference, prediction) if reference.is_dir() else (prediction, reference)
         raise InputError(f'"{folder}" is a folder and "{file}" is not: compare two files or two folders.')
     if not reference.is_dir():
-        return Evaluation(tuple(_score(reference.name, reference, prediction, structures)), ())
+        rows, left_out = _compare(reference.name, reference, prediction, structures)
+        return Evaluation(tuple(rows), tuple(left_out))
     references, predictions = find_patients(reference), find_patients(prediction)
-    rows: list[Row] = []
-    left_out = []
+    rows, left_out = [], []
     for name in sorted(references.keys() | predictions.keys()):
         lacking = [
             folder for folder, found in ((reference, references), (prediction, predictions)) if name not in found
@@ -86,7 +86,9 @@ def evaluate(
             continue
         progress(name)
         try:
-            rows += _score(name, references[name], predictions[name], structures)
+            scored, unknown = _compare(name, references[name], predictions[name], structures)
+            rows += scored
+            left_out += unknown
         except InputError as error:
             left_out.append(f'Patient "{name}": {error}')
     if not rows:
@@ -96,21 +98,27 @@ def evaluate(
 
 def dice_by_structure(reference: Path, prediction: Path, structures: StructureSet | None = None) -> dict[str, float]:
     """Dice alone, which is quick, by name of the structure; files and errors as for ``evaluate``."""
-    pair = _read_pair(reference, prediction, structures or _structures_told(reference, prediction))
+    pair = _read_pair(reference, prediction, _meanings(reference, prediction, structures))
     return {name: dice(*masks) for name, masks in pair.items()}
 
 
-def _structures_told(reference: Path, prediction: Path) -> StructureSet:
-    """Those that the report beside one of the files tells, or else those of the shipped models.
+Meanings = tuple[StructureSet, StructureSet]
+"""What the labels of reference and prediction mean."""
 
-    Raises ``InputError`` when two reports tell different ones.
-    """
-    reports = [path.with_name(REPORT) for path in (prediction, reference) if path.name == LABELMAP.file]
-    told = [read_structures(report) for report in reports if report.is_file()]
-    if len(told) == 2 and told[0] != told[1]:
-        names = [", ".join(row.name for row in structures) for structures in told]
-        raise InputError(f'"{prediction}" holds {names[0]} and "{reference}" {names[1]}: compare results of one model.')
-    return told[0] if told else RENAL
+
+def _meanings(reference: Path, prediction: Path, structures: StructureSet | None) -> Meanings:
+    """What was given; or what the report beside a file tells, or that of the other one; or the shipped structures."""
+    if structures:
+        return structures, structures
+    first, second = _told(reference), _told(prediction)
+    return first or second or RENAL, second or first or RENAL
+
+
+def _told(path: Path) -> StructureSet | None:
+    """By the report of the patient folder that a file lies in."""
+    report = path.with_name(REPORT)
+    is_ours = path.name in (LABELMAP.file, SEGMENTATION.file) and report.is_file()
+    return read_structures(report) if is_ours else None
 
 
 def find_patients(folder: Path) -> dict[str, Path]:
@@ -145,6 +153,11 @@ def read_masks(path: Path, structures: StructureSet) -> dict[str, sitk.Image]:
 
 def _masks_of_segmentation(path: Path, structures: StructureSet) -> dict[str, sitk.Image]:
     stored = read_segmentation(path, structures)
+    if not any(part.structure for part in stored.segments):
+        names = ", ".join(part.name for part in stored.segments)
+        raise InputError(
+            f'No segment of "{path}" ({names}) is a {structures.text}: name them so, or say with --model what they are.'
+        )
     masks = {}
     for structure in structures:
         parts = [part for part in stored.segments if part.structure == structure]
@@ -155,6 +168,13 @@ def _masks_of_segmentation(path: Path, structures: StructureSet) -> dict[str, si
     return masks
 
 
+def _unknown_segments(path: Path, structures: StructureSet) -> list[str]:
+    """A sentence for the segments of a file that are no structure and so in no score."""
+    stored = read_segmentation(path, structures) if is_segmentation_file(path) else None
+    names = [part.name for part in stored.segments if part.structure is None] if stored else []
+    return [f'Segments of "{path}" that are no {structures.text}: {", ".join(names)}.'] if names else []
+
+
 def _union(stored: StoredSegmentation, parts: list[StoredSegment]) -> sitk.Image:
     array = np.zeros(stored.layers.shape[1:], np.uint8)
     for part in parts:
@@ -162,21 +182,35 @@ def _union(stored: StoredSegmentation, parts: list[StoredSegment]) -> sitk.Image
     return stored.image(array)
 
 
-def _score(patient: str, reference: Path, prediction: Path, structures: StructureSet | None) -> list[Row]:
-    structures = structures or _structures_told(reference, prediction)
-    lesions = {structure.name for structure in structures if structure.is_lesion}
+def _compare(
+    patient: str, reference: Path, prediction: Path, structures: StructureSet | None
+) -> tuple[list[Row], list[str]]:
+    """Scores of a patient, and sentences on what is in none of them."""
+    meanings = _meanings(reference, prediction, structures)
+    rows = _score(patient, reference, prediction, meanings)
+    unknown = [_unknown_segments(path, meaning) for path, meaning in zip((reference, prediction), meanings)]
+    return rows, [f'Patient "{patient}": {sentence}' for sentences in unknown for sentence in sentences]
+
+
+def _score(patient: str, reference: Path, prediction: Path, meanings: Meanings) -> list[Row]:
+    lesions = {structure.name for structure in meanings[0] if structure.is_lesion}
     rows = []
-    for name, masks in _read_pair(reference, prediction, structures).items():
+    for name, masks in _read_pair(reference, prediction, meanings).items():
         found = detect_lesions(*masks) if name in lesions else {}
         rows.append(Row(patient, name, compare_masks(*masks) | found))
     return rows
 
 
-def _read_pair(
-    reference: Path, prediction: Path, structures: StructureSet
-) -> dict[str, tuple[sitk.Image, sitk.Image]]:
-    """Masks of both by the names that they share. Raises ``InputError`` when their grids differ."""
-    first, second = read_masks(reference, structures), read_masks(prediction, structures)
+def _read_pair(reference: Path, prediction: Path, meanings: Meanings) -> dict[str, tuple[sitk.Image, sitk.Image]]:
+    """Masks of both by the names that they share.
+
+    Raises ``InputError`` when they share none, or when their grids differ.
+    """
+    first, second = read_masks(reference, meanings[0]), read_masks(prediction, meanings[1])
+    if not first.keys() & second.keys():
+        raise InputError(
+            f'"{reference}" holds {meanings[0].text}, "{prediction}" {meanings[1].text}: there is nothing to compare.'
+        )
     pairs = {
         name: (_uncropped(reference, first[name], second[name]), _uncropped(prediction, second[name], first[name]))
         for name in first

@@ -2,7 +2,6 @@
 
 import ctypes.util
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from vtkmodules.vtkRenderingCore import (
 )
 
 from ..structures import Segment
+from ..threads import side_by_side
 from ..volume import LabelVolume, Spacing
 from .result import Result
 from .vtk_log import quiet_vtk
@@ -31,7 +31,10 @@ PANEL = 640
 """Pixels along a side of each of the four panels."""
 
 GAP, LEGEND = 6, 84
-"""Pixels between panels, and height of the legend."""
+"""Pixels between panels, and height of a row of the legend."""
+
+LEGEND_COLUMNS = 3
+"""Segments in a row of the legend: more would be written over one another."""
 
 OVERSAMPLING = 2
 """Contours and models are drawn this much larger and scaled down, which smooths their edges."""
@@ -97,12 +100,12 @@ def write_preview(path: Path, result: Result) -> None:
     """Draw axial, coronal and sagittal slices through the structures, the models, and volumes in ml."""
     view = _View.around_structures(result.labels)
     side = 2 * PANEL + GAP
-    picture = Image.new("RGB", (side, side + GAP + LEGEND), BACKGROUND)
+    legend_rows = -(-len(result.labels.structures.segments) // LEGEND_COLUMNS)
+    picture = Image.new("RGB", (side, side + GAP + legend_rows * LEGEND), BACKGROUND)
     places = [(0, 0), (PANEL + GAP, 0), (0, PANEL + GAP)]
-    with ThreadPoolExecutor() as pool:  # what draws leaves Python's lock to others
-        panels = pool.map(lambda plane: _slice_panel(plane, result, view), PLANES)
-        for panel, place in zip(panels, places, strict=True):
-            picture.paste(panel, place)
+    panels = side_by_side(lambda plane: _slice_panel(plane, result, view), PLANES)
+    for panel, place in zip(panels, places, strict=True):
+        picture.paste(panel, place)
     picture.paste(_model_panel(result), (PANEL + GAP, PANEL + GAP))
     _draw_legend(ImageDraw.Draw(picture), side + GAP, side, result)
     picture.save(path)
@@ -310,14 +313,16 @@ def _draw_scale(draw: ImageDraw.ImageDraw, pixels_per_mm: float) -> None:
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, top: int, width: int, result: Result) -> None:
-    """A swatch, the name and the volume of each segment, in as many columns as there are segments."""
+    """A swatch, the name and the volume of each segment."""
     segments = result.labels.structures.segments
-    column = width / len(segments)
+    column = width / min(len(segments), LEGEND_COLUMNS)
     for position, segment in enumerate(segments):
-        left = position * column + 24
+        row, place = divmod(position, LEGEND_COLUMNS)
+        y = top + row * LEGEND
+        left = place * column + 24
         measured = result.measurements.of(segment.id)
         value = f"{measured.volume_ml:.0f} ml" if measured else "not found"
         ink = TEXT if measured else FAINT
-        draw.rounded_rectangle((left, top + 22, left + 36, top + 58), 8, fill=segment.color if measured else FAINT)
-        draw.text((left + 52, top + 40), segment.display_name, fill=ink, font=_font(24), anchor="lm")
-        draw.text((left + column - 48, top + 40), value, fill=ink, font=_font(24), anchor="rm")
+        draw.rounded_rectangle((left, y + 22, left + 36, y + 58), 8, fill=segment.color if measured else FAINT)
+        draw.text((left + 52, y + 40), segment.display_name, fill=ink, font=_font(24), anchor="lm")
+        draw.text((left + column - 48, y + 40), value, fill=ink, font=_font(24), anchor="rm")

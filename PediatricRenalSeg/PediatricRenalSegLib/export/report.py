@@ -64,7 +64,7 @@ def write_report(
         "model": {"id": run.model_id, "sha256": run.model_sha256},
         "input": run.input,
         "structures": [_segment(segment) for segment in structures.segments],
-        "structure_set": structures.to_list(),
+        "structure_set": [],
         "measurements": _measured(measurements),
         "warnings": [asdict(warning) for warning in (*run.doubts, *measurements.warnings)],
         "notes": list(run.notes),
@@ -74,19 +74,27 @@ def write_report(
         "parameters": run.parameters,
         "files": files,
     }
-    path.write_text(json.dumps(rounded(report), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    # the rows of the model as they are: what is read from them must not change
+    report = {**rounded(report), "structure_set": structures.to_list()}
+    path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_structures(path: Path) -> StructureSet:
     """The structures of the model behind a report. Raises ``InputError`` when the file is no report of this program."""
     report = _read(path)
-    # Version 0.1 had no others, and its reports do not tell.
-    return StructureSet.from_list(report["structure_set"]) if "structure_set" in report else RENAL
+    if "structure_set" not in report:  # version 0.1, which had no others
+        return RENAL
+    rows = report["structure_set"]
+    if not isinstance(rows, list) or not rows:
+        raise _no_report(path)
+    return StructureSet.from_list(rows)
 
 
 def read_run(path: Path) -> RunRecord:
     """How the result of a report came about. Raises ``InputError`` when the file is no report of this program."""
     report = _read(path)
+    if not all(isinstance(report.get(name), dict) for name in ("model", "timing_seconds", "parameters")):
+        raise _no_report(path)
     try:
         return RunRecord(
             version=report["version"],

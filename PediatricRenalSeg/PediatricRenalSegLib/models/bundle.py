@@ -13,6 +13,7 @@ import copy
 import hashlib
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,29 @@ STN_UNET = "stn-unet"
 """Kind of the paper's pipeline, and of every model of format 1."""
 BACKGROUND = "background"
 """Name of the channel of all that is no structure."""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_scores(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(scores, dict) and all(isinstance(score, (int, float)) for score in scores.values())
+        for scores in value.values()
+    )
+
+
+_TEXTS = ("kind", "id", "version", "license", "license_notice", "training_domain", "limits", "torch")
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(_TEXTS, (_is_text, "a text")),
+    "input": (lambda value: isinstance(value, dict), "an object"),
+    "normalization": (lambda value: isinstance(value, dict), "an object"),
+    "structures": (lambda value: isinstance(value, list), "a list"),
+    "channels": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of names"),
+    "scores": (_are_scores, "numbers by name by data set"),
+}
+"""What each field of the metadata must be, as they may come from any file."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +104,13 @@ class ModelMetadata:
         names = {field.name for field in fields(cls)}
         if not isinstance(values, dict) or values.get("format") != FORMAT or names - set(values):
             raise InputError(f"The model's metadata are not of format {FORMAT}; use a model exported by this version.")
+        for name, (is_right, what) in _FIELDS.items():
+            if not is_right(values[name]):
+                raise InputError(f"The model's metadata are wrong: {name} must be {what}; export it again.")
         known = {name: values[name] for name in names}
-        try:
-            known["normalization"] = Normalization(**values["normalization"])
-            known["structures"] = StructureSet.from_list(values["structures"])
-            known["channels"] = tuple(values["channels"])
-        except TypeError as error:
-            raise InputError(f"The model's metadata are wrong ({error}): export it again.") from None
+        known["normalization"] = Normalization.from_dict(values["normalization"])
+        known["structures"] = StructureSet.from_list(values["structures"])
+        known["channels"] = tuple(values["channels"])
         metadata = cls(**known)
         metadata._check_channels()
         return metadata

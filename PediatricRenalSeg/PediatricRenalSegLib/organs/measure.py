@@ -90,7 +90,8 @@ def _measure_segment(
 ) -> SegmentMeasurements:
     mask = array[box] == segment.value
     parts, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    measured = [parts == part for part in range(1, count + 1)] if segment.structure.is_lesion else [mask]
+    found = ndimage.find_objects(parts) if segment.structure.is_lesion else []
+    measured = [parts[part] == number for number, part in enumerate(found, start=1)] or [mask]
     depth, height, width = (float((s.stop - s.start) * step) for s, step in zip(box, spacing, strict=True))
     return SegmentMeasurements(
         segment_id=segment.id,

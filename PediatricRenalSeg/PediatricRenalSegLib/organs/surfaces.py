@@ -1,7 +1,5 @@
 """Closed surfaces of the segments, in LPS millimeters."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import SimpleITK as sitk
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
@@ -16,6 +14,7 @@ from vtkmodules.vtkFiltersCore import (
     vtkWindowedSincPolyDataFilter,
 )
 
+from ..threads import side_by_side
 from ..volume import LabelVolume
 
 TRIANGLES = 40_000
@@ -49,9 +48,8 @@ def closed_surfaces(labels: LabelVolume) -> dict[str, vtkPolyData]:
     """
     boxes = _boxes(labels.image)
     present = [segment for segment in labels.structures.segments if segment.value in boxes]
-    with ThreadPoolExecutor() as pool:  # ITK and VTK leave Python's lock to others while they work
-        made = pool.map(lambda segment: _segment_surface(labels.image, boxes[segment.value], segment.value), present)
-        return {segment.id: surface for segment, surface in zip(present, made, strict=True) if surface}
+    made = side_by_side(lambda segment: _segment_surface(labels.image, boxes[segment.value], segment.value), present)
+    return {segment.id: surface for segment, surface in zip(present, made, strict=True) if surface}
 
 
 def _boxes(labels: sitk.Image) -> dict[int, tuple[int, ...]]:

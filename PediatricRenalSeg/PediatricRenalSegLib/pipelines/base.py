@@ -9,8 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..models.bundle import ModelBundle
+from ..errors import InputError
+from ..models.bundle import ModelBundle, ModelMetadata
 from ..progress import ProgressCallback
+from ..structures import LARGEST_LABEL
 from ..volume import CTVolume
 from .doubt import Doubt
 
@@ -25,7 +27,10 @@ class Prediction:
 
 
 class Pipeline(Protocol):
-    """A loaded model with the way through it; one can segment many cases."""
+    """A loaded model with the way through it; one can segment many cases.
+
+    ``load.py`` makes it with a bundle, its ``torch.device``, and ``batch_size=N`` where the user gave one.
+    """
 
     bundle: ModelBundle
     parameters: dict[str, Any]
@@ -38,3 +43,15 @@ class Pipeline(Protocol):
         ``progress.NETWORK``; what it raises ends the run. Raises ``InputError`` when CT or machine will not do.
         """
         ...
+
+
+def check_prediction(prediction: Prediction, shape: tuple[int, ...], metadata: ModelMetadata) -> None:
+    """Raise ``InputError`` when a method from outside does not keep its contract: a label would vanish unseen."""
+    labels = prediction.labels
+    known = np.zeros(LARGEST_LABEL + 1, bool)
+    known[[0, *(structure.label for structure in metadata.structures)]] = True
+    if labels.dtype != np.uint8 or labels.shape != shape or not known[labels].all():
+        raise InputError(
+            f"The method {metadata.kind!r} gave other labels than the model {metadata.id} has, or not on the grid "
+            "of the CT: ask who made it."
+        )

@@ -49,4 +49,7 @@ def pipeline_type(bundle: ModelBundle) -> PipelineType:
             f"The model {bundle.metadata.id} is of the kind {kind!r}, which this version does not know "
             f"({', '.join([*KINDS, *plug_ins])}): update the program or choose another model."
         )
-    return plug_ins[kind].load()
+    try:
+        return plug_ins[kind].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"The method {kind!r} cannot be loaded ({error}): install its package again.") from error

@@ -5,7 +5,6 @@ neighboring slices, once, for the labels and for the doubt.
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from math import ceil
 
@@ -16,6 +15,7 @@ from scipy import ndimage
 from ..errors import InputError
 from ..models.bundle import ModelBundle
 from ..progress import NETWORK, Progress, ProgressCallback, ignore
+from ..threads import side_by_side
 from ..volume import CTVolume
 from .base import Prediction
 from .canvas import Canvas, CanvasGrid, SliceStack, preprocess, resample_back
@@ -54,8 +54,7 @@ class SlicewisePipeline:
     def __init__(self, bundle: ModelBundle, device: torch.device, batch_size: int = BATCH_SIZE) -> None:
         self.bundle, self.device, self.batch_size = bundle, device, batch_size
         self.parameters = {"device": str(device), "batch_size": batch_size}
-        contract = bundle.metadata.input
-        self.canvas = Canvas(contract["size"], contract["pixel_mm"])
+        self.canvas = _canvas_of(bundle)
 
     def predict(self, ct: CTVolume, body: np.ndarray, progress: ProgressCallback = ignore) -> Prediction:
         """As ``Pipeline.predict``. When memory runs out the batch is halved and the run goes on."""
@@ -69,6 +68,17 @@ class SlicewisePipeline:
             )
         channels, doubt = to_axial(probabilities, stack.grid, neighbor_sigma(body, stack.grid))
         return Prediction(_labels_of(channels, metadata.channel_labels), doubt)
+
+
+def _canvas_of(bundle: ModelBundle) -> Canvas:
+    """Raises ``InputError`` when the input contract does not say what the network sees."""
+    size, pixel_mm = (bundle.metadata.input.get(name) for name in ("size", "pixel_mm"))
+    if type(size) is not int or size < 1 or not isinstance(pixel_mm, (int, float)) or not 0 < pixel_mm < float("inf"):
+        raise InputError(
+            f"The model {bundle.metadata.id} wants slices of {size!r} pixels of {pixel_mm!r} mm, which are none: "
+            "export it again."
+        )
+    return Canvas(size, pixel_mm)
 
 
 def _labels_of(channels: np.ndarray, labels: tuple[int, ...]) -> np.ndarray:
@@ -155,8 +165,7 @@ def with_neighbors(probabilities: np.ndarray, sigma: float) -> np.ndarray:
         source, target = values[:, channel], means[:, channel]
         ndimage.gaussian_filter1d(source, sigma, axis=0, output=target, mode="nearest", truncate=TRUNCATE)
 
-    with ThreadPoolExecutor() as pool:  # SciPy leaves Python's lock to others while it works
-        list(pool.map(average, range(values.shape[1])))
+    side_by_side(average, range(values.shape[1]))
     return means
 
 

@@ -68,10 +68,18 @@ def read_labels(path: str | Path, known: Collection[int] = range(256)) -> sitk.I
     unknown = found[~np.isin(found, list(known))]
     if unknown.size:
         raise InputError(
-            f'"{path.name}" holds the label {unknown[0]:g}, which is not one of {min(known)} to {max(known)}; '
+            f'"{path.name}" holds the label {unknown[0]:g}, which is not one of {_listed(known)}; '
             "choose the label map that belongs here."
         )
     return sitk.Cast(image, sitk.sitkUInt8)
+
+
+def _listed(labels: Collection[int]) -> str:
+    """From the first to the last one, or each of them where there are gaps between."""
+    ordered = sorted(labels)
+    if ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{ordered[0]} to {ordered[-1]}"
+    return ", ".join(map(str, ordered))
 
 
 def _missing(path: Path) -> InputError:

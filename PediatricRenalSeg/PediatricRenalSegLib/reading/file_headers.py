@@ -141,7 +141,9 @@ class _Unpacked(io.RawIOBase):
         target = memoryview(buffer)
         while not (found := self._member.decompress(self._packed, len(target))):
             if self._member.eof:  # another member, or nothing but padding
-                self._packed = self._member.unused_data.lstrip(b"\0") or self._file.read(_BLOCK).lstrip(b"\0")
+                self._packed = self._member.unused_data.lstrip(b"\0")
+                while not self._packed and (block := self._file.read(_BLOCK)):
+                    self._packed = block.lstrip(b"\0")
                 if not self._packed:
                     return 0
                 self._member = zlib.decompressobj(_GZIP)
@@ -149,7 +151,8 @@ class _Unpacked(io.RawIOBase):
             self._packed = self._member.unconsumed_tail or self._file.read(_BLOCK)
             if not self._packed:
                 raise EOFError("cut short")
-        self._packed = self._member.unconsumed_tail
+        # at the end of a member the tail is its unused data, which must not be handed over twice
+        self._packed = b"" if self._member.eof else self._member.unconsumed_tail
         target[: len(found)] = found
         return len(found)
 

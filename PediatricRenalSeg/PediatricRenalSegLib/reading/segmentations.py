@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..structures import Structure, StructureSet
+from ..structures import Code, Structure, StructureSet
 from ..volume import SAME_GRID_TOLERANCE
 from . import file_headers
 
@@ -110,13 +110,13 @@ def structure_named(name: str, structures: StructureSet) -> Structure | None:
 
     A structure is meant if all words of its own name occur; of several the one with most words, then the last one.
     """
-    words = set(_words(name))
+    words = set(_words(name))  # a structure's own name always has some
     meant = [structure for structure in structures if words.issuperset(_words(structure.name))]
     return max(reversed(meant), key=lambda structure: len(_words(structure.name)), default=None)
 
 
 def _words(name: str) -> list[str]:
-    return [SPELLINGS.get(word, word) for word in re.findall("[a-z]+", name.lower())]
+    return [SPELLINGS.get(word, word) for word in re.findall("[a-z0-9]+", name.lower())]
 
 
 def _segments(image: sitk.Image, structures: StructureSet) -> tuple[StoredSegment, ...]:
@@ -149,13 +149,17 @@ def _segment(fields: dict[str, str], number: int, structures: StructureSet) -> S
 def _structure_meant(name: str, tags: str, structures: StructureSet) -> Structure | None:
     """By the name, or else by type and region in Slicer's terminology entry.
 
-    The entry has context, category, type, modifier, context, region, … with "~" between them.
+    The entry has context, category, type, modifier, context, region, … with "~" between them. Where it tells another
+    region than that of the structure named, as of the tumor of another organ, the name means something else.
     """
-    named = structure_named(name, structures)
-    if named:
-        return named
     entry = next((tag for tag in tags.split("|") if tag.startswith("TerminologyEntry:")), "")
     parts = [part.split("^")[:2] for part in entry.split("~")] + [[]] * 6
-    of_type = [s for s in structures if [s.type.scheme, s.type.value] == parts[2]]
-    in_region = [s for s in of_type if s.region and [s.region.scheme, s.region.value] == parts[5]]
-    return next(iter(in_region or of_type), None)
+    in_region = [s for s in structures if not any(parts[5]) or s.region is None or _code(s.region) == parts[5]]
+    named = structure_named(name, structures)
+    if named:
+        return named if named in in_region else None
+    return next((structure for structure in in_region if _code(structure.type) == parts[2]), None)
+
+
+def _code(code: Code) -> list[str]:
+    return [code.scheme, code.value]
