@@ -74,7 +74,8 @@ def split_segments(
     warnings: list[CheckWarning] = []
     belonging: dict[Code | None, set[Component]] = {}
     for structure in (row for row in structures if row.paired):
-        lesions = [c for other in structures if other.region == structure.type for c in found[other]]
+        arising = (other for other in structures if other.is_lesion and other.region == structure.type)
+        lesions = [c for other in arising for c in found[other]]
         sides, doubts = _sides(structure, found[structure], lesions, near)
         belonging[structure.type] = kept = _belonging(sides, lesions, near)
         for side, segment in zip(sides, structures.segments_of(structure), strict=True):
@@ -83,7 +84,7 @@ def split_segments(
         warnings += doubts + _removals(structure, removed, "away from the organ", spacing)
     for structure in (row for row in structures if not row.paired):
         (segment,) = structures.segments_of(structure)
-        among = belonging.get(structure.region)
+        among = belonging.get(structure.region) if structure.is_lesion else None
         removed = [c for c in found[structure] if among is not None and c not in among]
         _paint(segments, [c for c in found[structure] if c not in removed], segment.value)
         organ = structure.region.meaning.lower() if structure.region else ""

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from .. import mrml
 from ..errors import InputError
+from ..export.writers import SEGMENTATION
 from ..structures import StructureSet
 from ..volume import LabelVolume
 from . import results
@@ -18,7 +19,7 @@ from .task import Task
 from .worker import WorkerError
 
 CT, LABELS, REPORT, RESULT = "ct.nrrd", "labels.nrrd", "report.json", "result"
-SEGMENTATION = "segmentation.seg.nrrd"
+
 SAMPLE_NAME, SAMPLE_AGE, SAMPLE_SEED = "GeneratedChild", 3, 1
 """The child of ``demo``, the same on every computer."""
 
@@ -53,7 +54,7 @@ def segment(
             text = _('"{name}" was moved or replaced while it was segmented: nothing was kept, segment it again.')
             raise InputError(text.format(name=name))
         report = json.loads((folder / RESULT / REPORT).read_text(encoding="utf-8"))
-        image = sitk.ReadImage(str(folder / RESULT / SEGMENTATION))
+        image = sitk.ReadImage(str(folder / RESULT / SEGMENTATION.file))
         take(LabelVolume(image, StructureSet.from_list(report["structure_set"])), report)
 
     return Task(prepare, finish, progress, lambda error: done(_with_name_of_ct(error, name)))
