@@ -287,6 +287,7 @@ def test_self_test_of_the_module(window):
 # Loading
 
 
+@pytest.mark.slow
 def test_loading_imports_nothing_that_slicer_lacks():
     """Neither torch nor what comes with it, and none of the heavy packages: Slicer loads every module at its start."""
     script = f"""

@@ -84,6 +84,7 @@ def show(window: Any, segmentation: Any, wait_until: Callable[..., float]) -> No
     wait_until(lambda: "ml" in window.ui.reviewTable.item(0, 1).text(), TIMEOUT_S, "the measurements")
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_behind(
     logic: Any, add_ct: Callable[[], Any], nodes: Nodes, wait_until: Callable[..., float]
 ) -> None:

@@ -74,6 +74,7 @@ def test_segment_with_json_progress(files, tmp_path):
     assert "must be reviewed by a physician" in result.stderr
 
 
+@pytest.mark.slow
 def test_slicer_lacks_nothing_but_torch(files, tmp_path):
     """Slicer's worker runs these commands with ``--progress json`` and without the packages blocked here."""
     outside = ["skimage", "tqdm", "monai", "tensorboard", "matplotlib", "trimesh"]

@@ -119,6 +119,7 @@ def test_scores_are_of_the_held_out_children(place):
     assert trial.unet_seconds > 0 and trial.stn_seconds == 0
 
 
+@pytest.mark.slow
 def test_a_training_with_other_settings_is_not_taken_for_this_one(place):
     trials.run_trial(place, place.config(trials.UNET, trials.METHODS[trials.UNET]))
     longer = place.config(trials.UNET, trials.METHODS[trials.UNET], epochs=2)

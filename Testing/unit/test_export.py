@@ -213,6 +213,7 @@ def test_preview_without_structures(tmp_path):
     assert (panel(picture, 1, 1)[PANEL // 2, PANEL // 2] == BACKGROUND).all()
 
 
+@pytest.mark.slow
 def test_legend_of_many_structures_has_rows(tmp_path):
     """Three of them to a row: more would be written over one another."""
     many = StructureSet(tuple(replace(RENAL.rows[1], name=f"mass_{n}", label=n) for n in range(1, 9)))
@@ -276,6 +277,7 @@ def test_existing_folder_is_refused(tmp_path, case):
     assert files_in(tmp_path) == {"case/thesis.txt"}
 
 
+@pytest.mark.slow
 def test_overwriting_removes_ours_and_keeps_other_files(tmp_path, case):
     folder = tmp_path / "case"
     write(folder, case)

@@ -48,6 +48,7 @@ def changed(before, after):
     return {name for name, value in after.items() if not torch.equal(value, before[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("trainable", "parts"), [("all", {""}), ("decoder", DECODER), ("outer", OUTER)])
 def test_regimes_train_their_part_and_no_other(start, model, trainable, parts):
     """Parts that are not trained keep the statistics of their batch normalization, too."""
@@ -69,6 +70,7 @@ def test_frozen_model_is_validated_and_kept(start, model):
     assert (row["stage"], row["epoch"], row["loss"]) == ("unet", "0", "") and float(row["kidney_dice"]) >= 0
 
 
+@pytest.mark.slow
 def test_start_model_is_kept_if_training_makes_it_worse(start, model, monkeypatch):
     trainer = start()
     score = trainer.validation.score

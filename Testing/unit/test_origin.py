@@ -80,6 +80,7 @@ def test_a_file_is_its_own_origin(ending, tmp_path):
     assert ct.origin and ct.origin.files == (file,) and ct.origin.instances == ()
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_written(tmp_path):
     """Neither UIDs nor names of files: both lead back to the patient in a hospital's archive."""
     files = dicom.write_series(tmp_path / "Doe Jane", dicom.slice_positions(count=12))

@@ -196,6 +196,7 @@ def test_other_structures_go_through_all_stages_and_writers(phantom, liver_case)
     )
 
 
+@pytest.mark.slow
 def test_other_structures_are_evaluated(phantom, liver_case, tmp_path):
     """The report beside the label map says what its labels are; for two bare files the model does."""
     folder, _ = liver_case
@@ -214,6 +215,7 @@ def test_other_structures_are_evaluated(phantom, liver_case, tmp_path):
         assert "liver_tumor: 1 of 1 lesions detected" in result.stdout
 
 
+@pytest.mark.slow
 def test_other_structures_are_revised_and_measured(ct, liver_case, tmp_path):
     folder, _ = liver_case
     segments = sitk.ReadImage(str(folder / "out" / "segmentation.seg.nrrd"))
@@ -226,6 +228,7 @@ def test_other_structures_are_revised_and_measured(ct, liver_case, tmp_path):
     assert [row["segment_id"] for row in json.loads(measured.stdout)["segments"]] == ["liver"]
 
 
+@pytest.mark.slow
 def test_a_kind_that_nobody_offers_is_one_line(ct, liver_case, tmp_path):
     folder, _ = liver_case
     environment = {**os.environ, "PYTHONPATH": PATH.split(os.pathsep)[0]}
@@ -367,6 +370,7 @@ def test_codes_are_the_same_in_any_words(ct):
     assert found.contacts[0].area_mm2 > 0
 
 
+@pytest.mark.slow
 def test_report_keeps_the_rows_of_the_model_as_they_are(tmp_path, phantom, ct):
     """Rounded, a structure of specks would be another one when the result is revised."""
     fine = StructureSet(tuple(replace(row, smallest_ml=0.004) for row in RENAL))

@@ -333,6 +333,7 @@ def test_shipped_models_are_what_the_catalogue_says():
         assert loaded.metadata.id == shipped.id and loaded.metadata.license and loaded.metadata.training_domain
 
 
+@pytest.mark.slow
 def test_shipped_model_runs_on_a_file(tmp_path):
     ct = abdomen(shape=(8, 80, 80), spacing=(10.0, 2.5, 2.5)).write(tmp_path / "ct.nrrd")
     result = segment_case(ct, tmp_path / "result", device="cpu")

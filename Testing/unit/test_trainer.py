@@ -133,6 +133,7 @@ def test_stages_train_only_their_own_network(config, monkeypatch):
     assert changed == {"pose": {"pose_stn"}, "crop": {"crop_stn"}, "unet": {"unet"}}
 
 
+@pytest.mark.slow
 def test_best_model_is_the_mean_of_the_last_part(config, monkeypatch):
     """With two epochs of two batches and ``averaged`` at a half, the mean of the last two states."""
     none = {"epochs": 0}
@@ -284,6 +285,7 @@ def test_going_on_with_another_reference_is_refused(config, reference_mask, tmp_
         Trainer(other, CPU)
 
 
+@pytest.mark.slow
 def test_checkpoint_without_checksums_goes_on(config):
     """That of an earlier version."""
     Trainer(config(**SHORT), CPU).run()
@@ -294,6 +296,7 @@ def test_checkpoint_without_checksums_goes_on(config):
     Trainer(config(**SHORT), CPU)
 
 
+@pytest.mark.slow
 def test_training_of_an_earlier_version_goes_on_restoring_probabilities(config):
     paper = {**SHORT, "restored": "probabilities"}
     Trainer(config(**paper), CPU).run()
