@@ -37,6 +37,18 @@ def run(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=ENVIRONMENT)
 
 
+def started(*arguments):
+    """A command under way, whose events are read while it runs."""
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "--progress", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
+
+
 def assert_refused(result, words):
     assert result.returncode == WRONG_INPUT, result.stderr
     lines = result.stderr.splitlines()
@@ -227,14 +239,7 @@ def test_cancel(tmp_path, number):
     model = write_model(tmp_path / "model.pt", untrained_pipeline("full", features=8))
     before = sorted(tmp_path.rglob("*"))
     arguments = ["segment", ct, "--output", tmp_path / "out", "--model", model, "--device", "cpu"]
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments), "--batch-size", "1", "--progress", "json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )
+    process = started(*arguments, "--batch-size", "1")
     assert process.stdout is not None and process.stderr is not None, "both are pipes"
     for line in process.stdout:
         event = json.loads(line)
@@ -251,14 +256,7 @@ def test_cancel(tmp_path, number):
 @pytest.mark.parametrize("stage", ["model", "surfaces", "write"])
 def test_second_signal_does_not_disturb_the_cleaning_up(files, tmp_path, stage):
     arguments = ["segment", files / "ct.nrrd", "--output", tmp_path / "out", "--model", files / "model.pt"]
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments), "--device", "cpu", "--progress", "json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-    )
+    process = started(*arguments, "--device", "cpu")
     assert process.stdout and process.stderr
     for line in process.stdout:
         if json.loads(line)["stage"] == stage:
