@@ -64,7 +64,7 @@ def write_report(
         "model": {"id": run.model_id, "sha256": run.model_sha256},
         "input": run.input,
         "structures": [_segment(segment) for segment in structures.segments],
-        "structure_set": [],
+        "structure_set": structures.to_list(),
         "measurements": _measured(measurements),
         "warnings": [asdict(warning) for warning in (*run.doubts, *measurements.warnings)],
         "notes": list(run.notes),
@@ -75,7 +75,7 @@ def write_report(
         "files": files,
     }
     # the rows of the model as they are: what is read from them must not change
-    report = {**rounded(report), "structure_set": structures.to_list()}
+    report = {name: value if name == "structure_set" else rounded(value) for name, value in report.items()}
     path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -38,11 +38,11 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _are_scores(value: object) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(scores, dict) and all(isinstance(score, (int, float)) for score in scores.values())
-        for scores in value.values()
-    )
+def are_scores(value: object) -> bool:
+    """Whether these are ``ModelMetadata.scores``."""
+    if not isinstance(value, dict) or not all(isinstance(scores, dict) for scores in value.values()):
+        return False
+    return all(type(number) in (int, float) for scores in value.values() for number in scores.values())
 
 
 _TEXTS = ("kind", "id", "version", "license", "license_notice", "training_domain", "limits", "torch")
@@ -52,7 +52,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "normalization": (lambda value: isinstance(value, dict), "an object"),
     "structures": (lambda value: isinstance(value, list), "a list"),
     "channels": (lambda value: isinstance(value, list) and all(map(_is_text, value)), "a list of names"),
-    "scores": (_are_scores, "numbers by name by data set"),
+    "scores": (are_scores, "numbers by name by data set"),
 }
 """What each field of the metadata must be, as they may come from any file."""
 

@@ -13,6 +13,7 @@ from ...models.bundle import (
     FORMAT,
     STN_UNET,
     ModelMetadata,
+    are_scores,
     file_sha256,
     in_half_precision,
     load_bundle,
@@ -107,19 +108,12 @@ def _read_card(path: Path) -> dict[str, Any]:
     for name in CARD_TEXTS:
         if not isinstance(card[name], str):
             raise InputError(f"The model card {path} must have a text as {name!r}, not {card[name]!r}.")
-    if not _are_scores(card["scores"]):
+    if not are_scores(card["scores"]):
         raise InputError(
             f"The model card {path} must have numbers by name by data set as 'scores', such as "
             f'{{"our children": {{"kidney Dice": 0.9}}}}, not {card["scores"]!r}.'
         )
     return {name: card[name] for name in CARD_FIELDS}
-
-
-def _are_scores(value: object) -> bool:
-    """Whether these are ``ModelMetadata.scores``."""
-    if not isinstance(value, dict) or not all(isinstance(scores, dict) for scores in value.values()):
-        return False
-    return all(type(number) in (int, float) for scores in value.values() for number in scores.values())
 
 
 def _check(network: SegmentationPipeline, path: Path) -> None:
